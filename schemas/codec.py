@@ -83,6 +83,16 @@ def named_types(declaration: Any, found: dict[str, dict[str, Any]] | None = None
     return found
 
 
+@cache
+def absent_values(record: str, table: str) -> dict[str, int]:
+    """Column -> the number that means "absent", for one table of a record, such as ("PositionBatch", "positions")."""
+    fields = {f["name"]: f["type"] for f in current_schemas()[record].declaration["fields"]}
+    if table not in fields or not isinstance(fields[table], dict) or "fields" not in fields[table]:
+        return {}
+    columns = fields[table]["fields"]
+    return {c["name"]: c["type"]["absent"] for c in columns if isinstance(c["type"], dict) and "absent" in c["type"]}
+
+
 class RecordCodec:
     """Turns one dataclass of schemas.records into an Avro body and back."""
 

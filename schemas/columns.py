@@ -18,6 +18,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable
+from functools import partial
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -42,7 +43,9 @@ def pack_numbers(typecode: str, values: list[Any]) -> bytes:
 
 def unpack_numbers(typecode: str, data: bytes) -> list[Any]:
     """Unpack to a list of ints or floats; raises TypeError when the length is no multiple of the element size."""
-    return memoryview(data).cast(typecode).tolist() if data else []
+    view: Any = memoryview(data)
+    values: list[Any] = view.cast(typecode).tolist() if data else []
+    return values
 
 
 def pack_blobs(values: list[bytes]) -> dict[str, bytes]:
@@ -88,4 +91,4 @@ PACKERS: dict[str, tuple[Pack, Pack]] = {
 def number_codec(items: str) -> tuple[Pack, Pack]:
     """The packer and unpacker of one element type, such as `<u2`."""
     code = TYPECODES[items]
-    return lambda values: array(code, values).tobytes(), lambda data: memoryview(data).cast(code).tolist() if data else []
+    return partial(pack_numbers, code), partial(unpack_numbers, code)

@@ -36,7 +36,7 @@ class Rule:
     """One row of the detection table; the table is walked in order of `number`.
 
     raw: looks at the bytes before leading CR, LF, blank and NUL are dropped. whole: may wait for a declared length,
-    longer than other rules. transport: only there, when not empty.
+    longer than other rules. transport: only there, when not empty. first: the bytes it can begin with; empty: any.
     """
 
     number: float
@@ -45,6 +45,7 @@ class Rule:
     raw: bool = False
     whole: bool = False
     transport: str = ""
+    first: bytes = b""
 
 
 @dataclass(slots=True)
@@ -106,6 +107,8 @@ class ProtocolModule(Protocol):
 
     NAME: str
     RULES: tuple[Rule, ...]
+    QUIET_MS: int
+    """Silence after which a frame that only silence ends is taken as complete."""
 
     def strong_start(self, buffer: bytes, start: int, /) -> int:
         """Index at or after start where a frame of this protocol surely begins (detection.md 1.3), or -1. Linear."""

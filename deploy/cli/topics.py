@@ -1,0 +1,105 @@
+"""`lodestream topics`: create, list, repair."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+from aiokafka import AIOKafkaConsumer
+from aiokafka.structs import OffsetAndMetadata
+from prometheus_client import CollectorRegistry
+
+from processors.agents.store import load
+from processors.metrics import TrackMetrics
+from schemas.clients.kafka import (
+    KafkaUnavailable,
+    TopicMismatch,
+    TopicPartition,
+    assigned_consumer,
+    create_topics,
+    partition_counts,
+)
+from schemas.topics import FRAMES, TOPICS
+
+EXIT_USAGE = 2
+
+
+def create(bootstrap: str, partitions: int, replication: int) -> int:
+    """Create what is missing and say so; returns the exit code."""
+    try:
+        created = asyncio.run(create_topics(bootstrap, partitions, replication))
+    except (KafkaUnavailable, TopicMismatch) as error:
+        click.echo(f"topics: {error}", err=True)
+        return EXIT_USAGE
+    for name in created:
+        click.echo(f"created {name} ({TOPICS[name].doc})")
+    click.echo(f"{len(TOPICS) - len(created)} of {len(TOPICS)} topics were there already")
+    return 0
+
+
+async def _offsets(bootstrap: str) -> dict[str, tuple[int, int, int]]:
+    """(partitions, records kept, records ever) of each of our topics."""
+    counts = await partition_counts(bootstrap)
+    consumer = assigned_consumer(bootstrap)
+    await consumer.start()
+    try:
+        found = {}
+        for name in TOPICS:
+            if name in counts:
+                parts = [TopicPartition(name, number) for number in range(counts[name])]
+                begin, end = await consumer.beginning_offsets(parts), await consumer.end_offsets(parts)
+                found[name] = (counts[name], sum(end[p] - begin[p] for p in parts), sum(end.values()))
+        return found
+    finally:
+        await consumer.stop()
+
+
+def show(bootstrap: str) -> int:
+    """Print a table of the topics; returns the exit code."""
+    try:
+        found = asyncio.run(_offsets(bootstrap))
+    except KafkaUnavailable as error:
+        click.echo(f"topics: {error}", err=True)
+        return EXIT_USAGE
+    click.echo(f"{'topic':<12}{'partitions':>11}{'kept':>12}{'ever':>12}  holds")
+    for name, topic in TOPICS.items():
+        if name in found:
+            partitions, kept, ever = found[name]
+            click.echo(f"{name:<12}{partitions:>11}{kept:>12}{ever:>12}  {topic.doc}")
+        else:
+            click.echo(f"{name:<12}{'missing':>11}{'':>24}  run `lodestream topics create`")
+    return 0 if len(found) == len(TOPICS) else 1
+
+
+async def _repair(bootstrap: str, group: str) -> list[str]:
+    counts = await partition_counts(bootstrap)
+    metrics = TrackMetrics(CollectorRegistry())
+    consumer: Any = AIOKafkaConsumer(bootstrap_servers=bootstrap, group_id=f"{group}-track", enable_auto_commit=False)
+    await consumer.start()
+    notes = []
+    try:
+        partitions = [TopicPartition(FRAMES, number) for number in range(counts.get(FRAMES, 0))]
+        consumer.assign(partitions)
+        for partition in partitions:
+            state = await load(bootstrap, partition.partition, "", metrics)
+            committed = await consumer.committed(partition)
+            if committed is not None and committed != state.next:
+                await consumer.commit({partition: OffsetAndMetadata(state.next, "repaired")})
+                notes.append(f"{FRAMES}-{partition.partition}: committed {committed}, now {state.next}")
+    finally:
+        await consumer.stop()
+    return notes
+
+
+def repair(bootstrap: str, group: str) -> int:
+    """Commit what the log of receipts says was processed; returns the exit code."""
+    try:
+        notes = asyncio.run(_repair(bootstrap, group))
+    except (KafkaUnavailable, TopicMismatch) as error:
+        click.echo(f"topics: {error}", err=True)
+        return EXIT_USAGE
+    for note in notes:
+        click.echo(note)
+    click.echo(f"{len(notes)} partitions repaired" if notes else "nothing to repair")
+    return 0

@@ -1,0 +1,70 @@
+"""Wire helpers that protocol modules share: byte classes, three-valued patterns, packed decimal, command parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+from gateway.protocols.base import Verdict
+from schemas.records import Attribute
+
+PRINTABLE = re.compile(rb"[\x21-\x7e]+")
+"""An id that may be a key: visible ASCII only."""
+
+
+def packed(low: int, high: int) -> bytes:
+    """Pattern of one byte that holds a packed decimal number (BCD) between low and high, both 0..99 and included."""
+    values = bytes(int(str(number), 16) for number in range(low, high + 1))
+    return b"[" + b"".join(b"\\x%02x" % value for value in values) + b"]"
+
+
+def started(classes: Sequence[bytes]) -> bytes:
+    """Pattern of what may still become `classes` (one-byte patterns in order): every prefix that ends with the input.
+
+    Nested, so the engine walks it once and never goes back: linear whatever the input.
+    """
+    pattern = rb"\Z"
+    for one in reversed(classes):
+        pattern = rb"(?:\Z|" + one + pattern + rb")"
+    return pattern
+
+
+def verdict(whole: re.Pattern[bytes], begun: re.Pattern[bytes], buffer: bytes, ended: bool) -> Verdict:
+    """Answer of a detection rule from the pattern of a whole head and the pattern of a head that has begun."""
+    if whole.match(buffer):
+        return Verdict.YES
+    return Verdict.MORE if not ended and begun.match(buffer) else Verdict.NO
+
+
+def visible_id(raw: bytes) -> str:
+    """The id as text, or "" when it holds bytes that can be no key (control bytes, blanks, bytes above 0x7E)."""
+    return raw.decode("ascii") if PRINTABLE.fullmatch(raw) else ""
+
+
+def imei_of(text: str) -> str:
+    """text when it is 15 digits (no Luhn test: many genuine devices fail it), else ""."""
+    return text if len(text) == 15 and text.isascii() and text.isdigit() else ""
+
+
+def utc_text(now_ms: int, form: str) -> bytes:
+    """now_ms (milliseconds since the epoch) in UTC, in the form of strftime."""
+    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime(form).encode()
+
+
+def whole_number(parameters: Mapping[str, Attribute], name: str, low: int, high: int) -> int:
+    """A required whole number of a command between low and high. Raises ValueError."""
+    value = parameters.get(name)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+    return value
+
+
+def plain_text(parameters: Mapping[str, Attribute], name: str, forbidden: str = "") -> str:
+    """A required text of a command, visible ASCII and blanks, without the forbidden characters. Raises ValueError."""
+    value = parameters.get(name)
+    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
+        raise ValueError(f"{name} must be a text of visible ASCII characters, not {value!r}")
+    if any(character in forbidden for character in value):
+        raise ValueError(f"{name} must not contain any of {forbidden!r}: {value!r}")
+    return value

@@ -1,0 +1,80 @@
+"""The protocols the port understands, and the detection table made of their rules (DESIGN: a protocol is one line here)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from gateway.protocols import h02, tk103
+from gateway.protocols.base import ProtocolModule, Rule, Verdict
+
+MODULES: tuple[ProtocolModule, ...] = (tk103, h02)
+PROTOCOLS: dict[str, ProtocolModule] = {module.NAME: module for module in MODULES}
+TABLE: tuple[Rule, ...] = tuple(sorted((rule for module in MODULES for rule in module.RULES), key=lambda r: r.number))
+DETECT_BYTES = 33 * 1024
+"""Bytes that detection looks at: the longest declared length (32 KiB) and its header."""
+LEADING_NOISE = b"\r\n \x00"
+"""Bytes that may stand before the first frame without meaning anything."""
+
+
+def _by_first_byte(raw: bool) -> tuple[tuple[Rule, ...], ...]:
+    """For each first byte the rules that can match, so that a datagram does not walk the whole table."""
+    rules = [rule for rule in TABLE if rule.raw is raw]
+    return tuple(tuple(rule for rule in rules if not rule.first or byte in rule.first) for byte in range(256))
+
+
+RAW_RULES = _by_first_byte(raw=True)
+RULES = _by_first_byte(raw=False)
+
+
+class Detection(NamedTuple):
+    """What the table says of bytes. start: where the frame begins (leading noise dropped).
+
+    module None and more False: no protocol begins like this. whole: a rule with a declared length is waiting, longer than
+    others may.
+    """
+
+    module: ProtocolModule | None
+    start: int
+    more: bool = False
+    whole: bool = False
+
+
+def detect(buffer: bytes, start: int, transport: str, ended: bool) -> Detection:
+    """Walk the table over buffer[start:]: the first YES wins, unless a rule above it needs more bytes.
+
+    ended: nothing more will come for now (datagram, silence): MORE counts as NO.
+    """
+    if start >= len(buffer):
+        return Detection(None, start, more=not ended)
+    data = buffer[start : start + DETECT_BYTES]
+    verdict = _walk(RAW_RULES[data[0]], data, start, transport, ended)
+    if verdict.module or verdict.more:
+        return verdict
+    stripped = data.lstrip(LEADING_NOISE)
+    if not stripped:
+        return Detection(None, start + len(data), more=not ended)
+    return _walk(RULES[stripped[0]], stripped, start + len(data) - len(stripped), transport, ended)
+
+
+def _walk(rules: tuple[Rule, ...], data: bytes, start: int, transport: str, ended: bool) -> Detection:
+    more = whole = False
+    for rule in rules:
+        if rule.transport and rule.transport != transport:
+            continue
+        verdict = rule.detect(data, ended)
+        if verdict is Verdict.YES:
+            return Detection(None if more else PROTOCOLS[rule.protocol], start, more, whole)
+        if verdict is Verdict.MORE and not ended:
+            more = True
+            whole = whole or rule.whole
+    return Detection(None, start, more, whole)
+
+
+def strong_start(buffer: bytes, start: int) -> tuple[int, ProtocolModule | None]:
+    """The first index at or after start where some protocol's frame surely begins, and whose; (-1, None) when nowhere."""
+    best, owner = -1, None
+    for module in MODULES:
+        index = module.strong_start(buffer, start)
+        if index >= 0 and (best < 0 or index < best):
+            best, owner = index, module
+    return best, owner

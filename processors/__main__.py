@@ -1,0 +1,128 @@
+"""Entry point of a worker process: `python -m processors` (or `lodestream worker`)."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from typing import Any
+
+import uvloop
+from prometheus_client import CollectorRegistry
+
+from processors.settings import PREFIX, WorkerSettings
+from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, check_counts, partition_counts, wait_for_broker
+from schemas.clients.metrics import serve_metrics
+from schemas.clients.settings import SettingsError, describe, load
+from schemas.topics import DEVICES, EVENTS, FRAMES, POSITIONS, REJECTED, SESSIONS, SNAPSHOTS
+
+log = logging.getLogger("worker")
+
+EXIT_USAGE = 2
+BROKER_WAIT_S = 30.0
+CODE = "lodestream 0.1.0"
+
+
+async def _check(settings: WorkerSettings) -> None:
+    await wait_for_broker(settings.kafka_bootstrap, BROKER_WAIT_S, lambda note: log.info("%s; waiting", note))
+    needed = (FRAMES, POSITIONS, EVENTS, REJECTED, SNAPSHOTS, SESSIONS, DEVICES)
+    check_counts(await partition_counts(settings.kafka_bootstrap), settings.kafka_partitions, needed)
+
+
+class Runner:
+    """One worker: its Faust app, and what must start before it and stop after it."""
+
+    def __init__(self, settings: WorkerSettings, registry: CollectorRegistry) -> None:
+        from processors.app import build_app  # Faust takes half a second to import: not for --help
+
+        self._settings = settings
+        self.app = build_app(settings)
+        self._track: Any = None
+        if settings.role == "track":
+            from processors.agents.track import TrackWorker, register_track
+            from processors.metrics import TrackMetrics
+
+            metrics = TrackMetrics(registry)
+            self._track = TrackWorker(settings, metrics, CODE)
+            register_track(self.app, settings, self._track)
+        else:
+            from processors.agents.sink import register_sinks
+            from processors.sink_metrics import SinkMetrics
+
+            register_sinks(self.app, settings, SinkMetrics(registry))
+
+    async def start(self) -> None:
+        if self._track is not None:
+            await self._track.start(self.app)
+        self.app.finalize()
+        await self.app.start()
+
+    async def stop(self) -> None:
+        """Stop consuming, then write what the next start needs."""
+        await self.app.stop()
+        if self._track is not None:
+            await self._track.stop()
+
+
+async def run(settings: WorkerSettings) -> None:
+    """Work until SIGTERM or SIGINT. Raises KafkaUnavailable, TopicMismatch or OSError when it cannot start."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await _check(settings)
+    registry = CollectorRegistry()
+    runner = Runner(settings, registry)
+    port = serve_metrics(registry, settings.metrics_host, settings.metrics_port)
+    log.info("metrics on http://%s:%s/metrics", settings.metrics_host, port)
+    await runner.start()
+    sys.stdout.write(f"ready {settings.role} {settings.id}\n")
+    sys.stdout.flush()
+    gc.freeze()
+    gc.set_threshold(50_000, 50, 100)
+    ended = [loop.create_task(stop.wait()), loop.create_task(runner.app.wait_until_stopped())]
+    await asyncio.wait(ended, return_when=asyncio.FIRST_COMPLETED)
+    if not stop.is_set():
+        raise RuntimeError("the Faust app stopped by itself")
+    log.info("stopping")
+    await runner.stop()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a worker; returns the exit code. A user's mistake is one message, not a traceback."""
+    parser = argparse.ArgumentParser(
+        prog="worker",
+        description="Decode frames and derive events (role track), or store them in ClickHouse (role sink).",
+        epilog="Settings come from the environment; --print-settings lists them. Example: WORKER_ROLE=sink worker",
+    )
+    parser.add_argument("--print-settings", action="store_true", help="show every setting with its value and meaning")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load(WorkerSettings, PREFIX, os.environ)
+    except SettingsError as error:
+        sys.stderr.write(f"worker: wrong settings:\n{error}\n")
+        return EXIT_USAGE
+    if options.print_settings:
+        for name, value, doc in describe(WorkerSettings, PREFIX, settings):
+            sys.stdout.write(f"{name}={value}\n    {doc}\n")
+        return 0
+    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("aiokafka", "faust", "mode"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)
+    try:
+        uvloop.run(run(settings))
+    except (KafkaUnavailable, TopicMismatch) as error:
+        sys.stderr.write(f"worker: {error}\n")
+        return EXIT_USAGE
+    except OSError as error:
+        sys.stderr.write(f"worker: cannot start: {error.strerror or error}\n")
+        return EXIT_USAGE
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,41 @@
+"""The Faust app of a worker: settings that were measured, and no module-level state."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import faust
+
+from processors.settings import WorkerSettings
+
+MEBIBYTE = 1024 * 1024
+
+
+def build_app(settings: WorkerSettings) -> Any:
+    """A Faust app for one role. Faust consumes, groups and commits; producing is ours (schemas.clients.producer)."""
+    return faust.App(
+        f"{settings.group}-{settings.role}",
+        broker=[f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(",")],
+        autodiscover=False,
+        web_enabled=False,
+        datadir=tempfile.gettempdir(),
+        store="memory://",
+        topic_allow_declare=False,
+        topic_disable_leader=True,
+        # Selects Faust's sticky, co-partitioning assignor, also without tables.
+        table_standby_replicas=1,
+        broker_session_timeout=settings.session_timeout_s,
+        broker_heartbeat_interval=2.0,
+        broker_commit_interval=1.0,
+        broker_request_timeout=30.0,
+        broker_max_poll_records=200,
+        # A restart with the same id takes its partitions back at once instead of after the session timeout.
+        consumer_group_instance_id=f"{settings.group}-{settings.role}-{settings.id}",
+        consumer_auto_offset_reset="earliest",
+        consumer_max_fetch_size=4 * MEBIBYTE,
+        stream_buffer_maxsize=64,
+        stream_wait_empty=False,
+        producer_request_timeout=30.0,
+        worker_redirect_stdouts=False,
+    )

@@ -1,0 +1,9 @@
+"""The decoders, by protocol name: the twins of gateway/protocols/registry.py (DESIGN: a protocol is one line here)."""
+
+from __future__ import annotations
+
+from processors.decoders import h02, tk103
+from processors.decoders.base import DecoderModule
+
+MODULES: tuple[DecoderModule, ...] = (tk103, h02)
+DECODERS: dict[str, DecoderModule] = {module.NAME: module for module in MODULES}

@@ -1,0 +1,113 @@
+"""One entry of the log into one device's state: the function that the live run, the loader and replays share.
+
+Pure: no clock, no I/O, no logging; the input is never changed. Time enters with the entries.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from processors.derive.alarms import derive_alarms
+from processors.derive.clock import (
+    CLOCK_CORRECTED,
+    GRID_MS,
+    LATE,
+    TIME_FUTURE,
+    judge_time,
+    literal_time_ms,
+    same_time,
+)
+from processors.derive.entries import Entry, Report
+from processors.derive.ignition import derive_ignition
+from processors.derive.movement import derive_movement
+from processors.derive.overspeed import derive_overspeed
+from processors.derive.reading import is_zero, read
+from processors.derive.rules import Parameters, Rules
+from processors.derive.state import ABSENT_I8, MOTION_UNKNOWN, DeviceState, copy_of, recent_times, with_recent
+from schemas.records import Event, Flag, Position
+
+DUPLICATE = int(Flag.DUPLICATE)
+ZERO = int(Flag.ZERO)
+BEHIND_MS = 2 * 60_000
+"""A report without a fix whose device clock is this little behind the last fix is not late: clocks of devices drift."""
+
+
+class Derived(NamedTuple):
+    """What derivation says of one position, for its row.
+
+    time_ms: of the report. fix_time_ms: corrected, None without a fix. device_time_ms: the device's own time literally,
+    None when it tells none; the literal time of the fix where that was corrected and there is no other. flags: bits of
+    schemas.records.Flag. moving: motion after the report, 0 stopped, 1 moving, 255 not known.
+    """
+
+    time_ms: int
+    fix_time_ms: int | None
+    device_time_ms: int | None
+    flags: int
+    moving: int
+
+
+class Step(NamedTuple):
+    """The state after an entry (the same object when nothing changed), its events, and for a report its Derived."""
+
+    state: DeviceState
+    events: list[Event]
+    derived: Derived | None
+
+
+def step(state: DeviceState, entry: Entry, rules: Rules) -> Step:
+    """Apply one entry of the device that `state` is of. Never raises for what a device sent."""
+    if not isinstance(entry, Report):
+        return Step(state, [], None)
+    parameters = rules.parameters(state.device_id)
+    literal = literal_time_ms(entry.position)
+    for first_ms in recent_times(state.recent, entry.frame_key):
+        if same_time(first_ms, literal, entry.received_ms, parameters.clock_offset_s):
+            return Step(state, [], _derived_again(state, entry.position, first_ms, literal))
+    return _new_report(state, entry, parameters, literal)
+
+
+def _new_report(before: DeviceState, report: Report, parameters: Parameters, literal: int | None) -> Step:
+    state = copy_of(before)
+    position = report.position
+    time_ms, flags = judge_time(state, report, literal, parameters.clock_offset_s)
+    if literal is not None and state.fix_time_ms != ABSENT_I8:
+        margin_ms = 0 if position.fix_time_ms is not None else BEHIND_MS
+        if time_ms < state.fix_time_ms - margin_ms:
+            flags |= LATE
+    if is_zero(position):
+        flags |= ZERO
+    late = bool(flags & LATE)
+    reading = read(state, state.device_id, position, report.received_ms, time_ms, late)
+    derive_ignition(state, reading)
+    derive_alarms(state, reading)
+    if reading.is_fix:
+        derive_movement(state, reading, parameters)
+        derive_overspeed(state, reading, parameters)
+        state.fix_time_ms = time_ms
+        state.latitude_e7 = reading.latitude_e7
+        state.longitude_e7 = reading.longitude_e7
+        state.speed_x10 = reading.speed_x10
+    state.protocol = report.protocol
+    state.reports += 1
+    state.seen_ms = max(state.seen_ms, report.received_ms)
+    state.recent = with_recent(state.recent, report.frame_key, time_ms)
+    moving = MOTION_UNKNOWN if late else state.moving
+    return Step(state, reading.events, _derived(position, time_ms, flags, moving))
+
+
+def _derived(position: Position, time_ms: int, flags: int, moving: int) -> Derived:
+    device_time_ms = position.device_time_ms
+    if device_time_ms is None and flags & (CLOCK_CORRECTED | TIME_FUTURE):
+        device_time_ms = position.fix_time_ms  # nowhere else would the literal time be kept
+    has_fix_time = position.fix_time_ms is not None and position.fix_time_ms >= 0
+    return Derived(time_ms, time_ms if has_fix_time else None, device_time_ms, flags, moving)
+
+
+def _derived_again(state: DeviceState, position: Position, first_ms: int, literal: int | None) -> Derived:
+    """The row of a report that was seen before: the time it got then, and what of its flags can still be known."""
+    flags = DUPLICATE | (ZERO if is_zero(position) else 0)
+    if literal is not None and first_ms != literal:
+        flags |= CLOCK_CORRECTED if (literal - first_ms) % GRID_MS == 0 else TIME_FUTURE
+    moving = state.moving if state.fix_time_ms <= first_ms else MOTION_UNKNOWN
+    return _derived(position, first_ms, flags, moving)

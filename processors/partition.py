@@ -1,0 +1,388 @@
+"""What one partition's log means: which records to take, what they give, and the state they leave behind. Pure.
+
+The receipt of a range (the last PositionBatch of it) is also the changelog: `apply` is the only way the state changes,
+live and when it is loaded again, so both are equal. Rules: DESIGN section 4, "Track agent".
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from zlib import crc32
+
+from processors.columns import PositionRows, append_event
+from processors.decoders.registry import DECODERS
+from processors.derive.entries import Entry, Report, SessionClosed, SessionOpened, Tick
+from processors.derive.rules import Rules
+from processors.derive.state import RECENT_ENTRY, DeviceState, from_columns, merge, to_columns
+from processors.derive.step import step
+from processors.detect import redetect
+from schemas.errors import DecodeError, Reason
+from schemas.records import (
+    EntryKind,
+    EventBatch,
+    Events,
+    Flag,
+    Frame,
+    FrameBatch,
+    FrameKind,
+    Position,
+    PositionBatch,
+    Rejected,
+    RejectedBatch,
+    Snapshot,
+    Source,
+)
+
+SLICES = 64
+PART_BYTES = 700 * 1024
+"""Packed size at which an output record is cut: below 1 MiB with its states and a margin for the estimate."""
+STATE_BYTES = 260
+RECENT_ENTRY_BYTES = RECENT_ENTRY.size
+
+
+def slice_of(device_id: str) -> int:
+    """Which of the 64 slices of a partition a device's state is kept in."""
+    return crc32(device_id.encode("utf-8", "surrogateescape")) % SLICES
+
+
+class Accept(Enum):
+    """What to do with a record."""
+
+    PROCESS = "process"
+    SKIP = "skip"
+    """Already in the state and in the outputs."""
+    STOP = "stop"
+    """Records before it were never processed: somebody committed past them."""
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a range did, for the metrics."""
+
+    frames: dict[str, int] = field(default_factory=dict)
+    positions: int = 0
+    duplicates: int = 0
+    events: dict[str, int] = field(default_factory=dict)
+    rejected: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Outputs:
+    """The records of one range. `receipt` is sent last, when all others are acknowledged."""
+
+    parts: list[PositionBatch]
+    receipt: PositionBatch
+    events: list[EventBatch]
+    rejected: list[RejectedBatch]
+    counts: Counts
+
+
+class Partition:
+    """State of one partition. next: offset of the first frames record that is not in it."""
+
+    def __init__(self, number: int, code: str) -> None:
+        self.number = number
+        self.code = code
+        self.next = 0
+        self.output_next = 0
+        """Offset in `positions` behind the last receipt that was applied."""
+        self.now_ms = 0
+        self.states: dict[str, DeviceState] = {}
+        self._slice_next = [0] * SLICES
+
+    # -- the log ----------------------------------------------------------------------------------------------------
+
+    def accept(self, offset: int) -> Accept:
+        """Decide on the record of `frames` at offset."""
+        if offset < self.next:
+            return Accept.SKIP
+        return Accept.PROCESS if offset == self.next else Accept.STOP
+
+    def apply(self, batch: PositionBatch, offset: int) -> bool:
+        """Take a receipt from the log (or the one just acknowledged): install its states, move `next`.
+
+        Returns False for a record that changes nothing: a part that is no receipt, or a range that was already seen (a
+        worker that was frozen writes such when it wakes). A range that begins in what was seen and ends beyond it is
+        taken: its states are those at its end.
+        """
+        self.output_next = max(self.output_next, offset + 1)
+        source = batch.source
+        if not source.is_last or source.last < self.next:
+            return False
+        for delta in from_columns(batch.states):
+            seen = max(self.next, self._slice_next[slice_of(delta.device_id)])
+            if source.last < seen:
+                continue
+            before = self.states.get(delta.device_id)
+            if source.first < seen and before is not None:
+                delta.recent = without_known(before.recent, delta.recent)
+            self.states[delta.device_id] = merge(before, delta)
+        self.next = source.last + 1
+        self.now_ms = max(self.now_ms, batch.now_ms)
+        return True
+
+    def load_snapshots(self, snapshots: list[Snapshot]) -> int:
+        """Start from the newest snapshot of each slice; returns the offset in `positions` where the tail begins.
+
+        Until all slices were written once the tail is the whole log.
+        """
+        newest = {snapshot.slice: snapshot for snapshot in snapshots}
+        if len(newest) < SLICES:
+            return 0
+        for number, snapshot in newest.items():
+            self._slice_next[number] = snapshot.next
+            self.now_ms = max(self.now_ms, snapshot.now_ms)
+            for state in from_columns(snapshot.states):
+                self.states[state.device_id] = state
+        self.next = min(snapshot.next for snapshot in newest.values())
+        return min(snapshot.output_offset for snapshot in newest.values())
+
+    def loaded(self) -> None:
+        """The tail was applied: from here on every slice is as far as the partition."""
+        self.next = max(self.next, *self._slice_next)
+
+    def snapshots(self, written_ms: int, numbers: list[int]) -> list[Snapshot]:
+        """The present states of some slices."""
+        groups: dict[int, list[DeviceState]] = {number: [] for number in numbers}
+        for state in self.states.values():
+            group = groups.get(slice_of(state.device_id))
+            if group is not None:
+                group.append(state)
+        return [
+            Snapshot(
+                self.number,
+                number,
+                self.next,
+                self.output_next,
+                self.now_ms,
+                written_ms,
+                to_columns(states, [s.recent for s in states]),
+            )
+            for number, states in groups.items()
+        ]
+
+    # -- processing -------------------------------------------------------------------------------------------------
+
+    def process(self, records: list[tuple[int, FrameBatch]], rules: Rules, generation: int) -> Outputs:
+        """Decode and derive one range of records, (offset, batch) in order. The state is not changed: see `apply`."""
+        source = Source(self.number, records[0][0], records[-1][0], 0, False, generation, rules.revision, 0, self.code)
+        return _Run(self.states, self.now_ms, rules, source).run(records)
+
+
+class _Run:
+    """One range being processed: a layer of new states over the partition's."""
+
+    def __init__(self, states: dict[str, DeviceState], now_ms: int, rules: Rules, source: Source) -> None:
+        self._base = states
+        self._changed: dict[str, DeviceState] = {}
+        self._now_ms = now_ms
+        self._rules = rules
+        self._source = source
+        self._counts = Counts()
+        self._parts: list[PositionRows] = [PositionRows()]
+        self._events: list[Events] = [Events()]
+        self._event_bytes = 0
+        self._rejected = Rejected()
+
+    def run(self, records: list[tuple[int, FrameBatch]]) -> Outputs:
+        frames = 0
+        for offset, batch in records:
+            frames += len(batch.frames.kind)
+            for tick_ms in batch.ticks_ms:
+                self._now_ms = max(self._now_ms, tick_ms)
+            self._record(offset, batch)
+        return self._outputs(frames)
+
+    def _record(self, offset: int, batch: FrameBatch) -> None:
+        columns, sessions = batch.frames, batch.sessions
+        entries = _entries_by_place(batch)
+        for index, (session, received_ms, kind, protocol, device_id, payload) in enumerate(
+            zip(
+                columns.session,
+                columns.received_ms,
+                columns.kind,
+                columns.protocol,
+                columns.device_id,
+                columns.payload,
+                strict=True,
+            )
+        ):
+            if entries:
+                self._session_entries(entries.pop(index, ()))
+            frame = Frame(
+                payload,
+                protocol,
+                device_id or None,
+                received_ms,
+                sessions.transport[session],
+                sessions.dialect[session],
+                sessions.login[session],
+            )
+            known = kind == FrameKind.FRAME and protocol in DECODERS
+            for unit, reason in ((frame, None),) if known else _units(frame, kind):
+                if reason is not None:
+                    self._reject(reason, "", unit, offset, index, batch)
+                    continue
+                try:
+                    self._frame(unit)
+                except DecodeError as error:
+                    self._reject(error.reason, str(error), unit, offset, index, batch)
+        for rest in entries.values():
+            self._session_entries(rest)
+
+    def _frame(self, frame: Frame) -> None:
+        """Decode one frame and derive from its reports; raises DecodeError before anything was changed."""
+        decoder = DECODERS[frame.protocol]
+        positions = decoder.decode(frame)
+        counts = self._counts
+        counts.frames[frame.protocol] = counts.frames.get(frame.protocol, 0) + 1
+        if not positions:
+            return
+        content = crc32(decoder.content(frame))
+        device_id, received_ms = frame.device_id or "", frame.received_ms or 0
+        for index, position in enumerate(positions):
+            _drop_impossible(position)
+            key = frame_key(position, index, received_ms, content)
+            report = Report(position, device_id, frame.protocol, received_ms, key, decoder.REVISION)
+            derived = self._step(device_id, report)
+            if derived is None or derived.flags & Flag.DUPLICATE:
+                counts.duplicates += 1  # the row stands already, with the same id
+                continue
+            rows = self._parts[-1]
+            if rows.bytes > PART_BYTES:
+                rows = PositionRows()
+                self._parts.append(rows)
+            rows.append(device_id, frame.protocol, received_ms, key, position, derived)
+            counts.positions += 1
+
+    def _step(self, device_id: str, entry: Entry):  # type: ignore[no-untyped-def]
+        state = self._changed.get(device_id) or self._base.get(device_id) or DeviceState.new(device_id)
+        after, events, derived = step(state, entry, self._rules)
+        if after is not state:
+            self._changed[device_id] = after
+        for event in events:
+            if self._event_bytes > PART_BYTES:
+                self._events.append(Events())
+                self._event_bytes = 0
+            self._event_bytes += append_event(self._events[-1], event)
+            self._counts.events[event.kind] = self._counts.events.get(event.kind, 0) + 1
+        return derived
+
+    def _session_entries(self, entries: tuple[Entry, ...] | list[Entry]) -> None:
+        for entry in entries:
+            assert not isinstance(entry, Report | Tick)
+            self._step(entry.device_id, entry)
+
+    def _reject(self, reason: Reason, detail: str, frame: Frame, offset: int, index: int, batch: FrameBatch) -> None:
+        rows, session = self._rejected, batch.frames.session[index]
+        rows.reason.append(reason)
+        rows.detail.append(detail)
+        rows.protocol.append(frame.protocol)
+        rows.device_id.append(frame.device_id or "")
+        rows.received_ms.append(frame.received_ms or 0)
+        rows.session_id.append(batch.sessions.session_id[session])
+        rows.peer.append(batch.sessions.peer[session])
+        rows.frame_offset.append(offset)
+        rows.frame_index.append(index)
+        rows.payload.append(frame.payload)
+        self._counts.rejected[reason] = self._counts.rejected.get(reason, 0) + 1
+
+    # -- outputs ----------------------------------------------------------------------------------------------------
+
+    def _outputs(self, frames: int) -> Outputs:
+        source = self._source
+        changed = list(self._changed.values())
+        states = to_columns(changed, [added_reports(self._base.get(s.device_id), s) for s in changed])
+        if self._parts[-1].bytes + STATE_BYTES * len(changed) > PART_BYTES and len(self._parts[-1]):
+            self._parts.append(PositionRows())
+        batches = [
+            PositionBatch(replace(source, part=number), self._now_ms, frames, rows.to_columns())
+            for number, rows in enumerate(self._parts)
+        ]
+        receipt = batches.pop()
+        receipt.source.is_last = True
+        receipt.states = states
+        events = [
+            EventBatch(replace(source, part=number, is_last=number == len(self._events) - 1), part)
+            for number, part in enumerate(self._events)
+            if part.kind
+        ]
+        rejected = [
+            RejectedBatch(replace(source, part=number), part)
+            for number, part in enumerate(_cut_rejected(self._rejected))
+        ]
+        return Outputs(batches, receipt, events, rejected, self._counts)
+
+
+def added_reports(before: DeviceState | None, after: DeviceState) -> bytes:
+    """The entries of `recent` that a range added: what the receipt carries instead of all 64."""
+    if before is None or not before.recent:
+        return after.recent
+    last = before.recent[-RECENT_ENTRY_BYTES:]
+    at = after.recent.rfind(last)
+    while at >= 0 and at % RECENT_ENTRY_BYTES:
+        at = after.recent.rfind(last, 0, at + RECENT_ENTRY_BYTES - 1)
+    return after.recent if at < 0 else after.recent[at + RECENT_ENTRY_BYTES :]
+
+
+def without_known(before: bytes, added: bytes) -> bytes:
+    """The entries of `added` that `before` does not hold: the part of an overlapping range that is new."""
+    size = RECENT_ENTRY_BYTES
+    known = {before[at : at + size] for at in range(0, len(before), size)}
+    return b"".join(e for at in range(0, len(added), size) if (e := added[at : at + size]) not in known)
+
+
+def frame_key(position: Position, index: int, received_ms: int, content: int) -> int:
+    """32 bits that tell reports of one device and time apart, equal whenever the same report is read again.
+
+    A report without a device clock is new each time it arrives, so its arrival is part of the key.
+    """
+    clock = position.device_time_ms if position.device_time_ms is not None else position.fix_time_ms
+    return crc32(struct.pack("<qH", received_ms if clock is None else clock, index), content)
+
+
+def _drop_impossible(position: Position) -> None:
+    """Coordinates outside the globe are no place, whatever a decoder let through."""
+    latitude, longitude = position.latitude, position.longitude
+    if latitude is None or longitude is None or not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
+        position.latitude = position.longitude = None
+
+
+def _units(frame: Frame, kind: int) -> Iterator[tuple[Frame, Reason | None]]:
+    """What a row of `frames` holds that is no frame of a decoded protocol: what is rejected and why, or frames after all."""
+    if kind == FrameKind.NO_IDENTITY:
+        yield frame, Reason.NO_IDENTITY
+    elif kind == FrameKind.FRAME:
+        yield frame, Reason.NOT_DECODED
+    elif frame.protocol:
+        yield frame, Reason.UNDECIDED
+    else:
+        yield from redetect(frame)
+
+
+def _entries_by_place(batch: FrameBatch) -> dict[int, list[Entry]]:
+    """Openings and closings by the number of frames that come before them."""
+    found: dict[int, list[Entry]] = {}
+    entries = batch.entries
+    for at, time_ms, kind, device_id in zip(entries.at, entries.time_ms, entries.kind, entries.device_id, strict=True):
+        entry = SessionOpened(device_id, time_ms) if kind == EntryKind.OPENED else SessionClosed(device_id, time_ms)
+        found.setdefault(at, []).append(entry)
+    return found
+
+
+def _cut_rejected(rows: Rejected) -> list[Rejected]:
+    """Rows in records of a bounded size."""
+    if not rows.reason:
+        return []
+    parts, start, size = [], 0, 0
+    columns = {name: getattr(rows, name) for name in Rejected.__slots__}
+    for index, payload in enumerate(rows.payload):
+        size += len(payload) + 200
+        if size > PART_BYTES:
+            parts.append((start, index + 1))
+            start, size = index + 1, 0
+    parts.append((start, len(rows.payload)))
+    return [Rejected(**{name: column[a:b] for name, column in columns.items()}) for a, b in parts if b > a]

@@ -1,0 +1,86 @@
+"""Microseconds per frame of each stage, per protocol, over frames of the simulator: best of several rounds."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from gateway.aliases import Aliases
+from gateway.batch import Batch
+from gateway.protocols.registry import detect
+from gateway.session import OutFrame, Session
+from processors.decoders.registry import DECODERS
+from processors.derive.entries import Report
+from processors.derive.rules import Rules
+from processors.derive.state import DeviceState
+from processors.derive.step import step
+from processors.partition import Partition, frame_key
+from schemas import codec
+from schemas.records import Frame, FrameBatch
+from tests.bench.samples import SAMPLES, samples
+
+ROUNDS = 7
+FRAMES = 500
+
+
+def best_us(work: Callable[[], Any], frames: int) -> float:
+    """Least CPU time of a few rounds, microseconds per frame."""
+    times = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        work()
+        times.append(time.process_time() - began)
+    return round(min(times) / frames * 1e6, 2)
+
+
+def run() -> dict[str, Any]:
+    """Measure and print every stage of every protocol."""
+    result = {}
+    head = ("protocol", "detect", "split", "decode", "step", "frames enc", "frames dec", "partition", "positions enc")
+    print(f"\nmicroseconds per frame ({FRAMES} frames a record)\n" + "".join(f"{name:>14}" for name in head))
+    for protocol in SAMPLES:
+        row = result[protocol] = stages(protocol)
+        print(f"{protocol:>14}" + "".join(f"{value:>14}" for value in row.values()))
+    return result
+
+
+def stages(protocol: str) -> dict[str, float]:
+    """One protocol. split: the whole session per chunk of one frame (detected once), identity and reply included."""
+    payloads = samples(protocol, FRAMES)
+    outs = _receive(payloads)
+    batch = Batch()
+    for out in outs:
+        batch.add_frame(out)
+    record = batch.to_record("bench", 0)
+    value = codec.encode(record)
+    frames = [Frame(o.payload, o.protocol, o.device_id, o.received_ms) for o in outs]
+    decoder = DECODERS[protocol]
+    rules = Rules.default()
+    reports = [
+        Report(p, f.device_id or "", protocol, f.received_ms or 0, frame_key(p, i, 0, 1), 1)
+        for f in frames
+        for i, p in enumerate(decoder.decode(f))
+    ]
+    outputs = Partition(0, "bench").process([(0, record)], rules, 1)
+    return {
+        "detect": best_us(lambda: [detect(p, 0, "tcp", False) for p in payloads], FRAMES),
+        "split": best_us(lambda: _receive(payloads), FRAMES),
+        "decode": best_us(lambda: [decoder.decode(f) for f in frames], FRAMES),
+        "step": best_us(lambda: _derive(reports, rules), len(reports)),
+        "frames_encode": best_us(lambda: codec.encode(record), FRAMES),
+        "frames_decode": best_us(lambda: codec.decode(value, FrameBatch), FRAMES),
+        "partition": best_us(lambda: Partition(0, "bench").process([(0, record)], rules, 1), FRAMES),
+        "positions_encode": best_us(lambda: codec.encode(outputs.receipt), FRAMES),
+    }
+
+
+def _receive(payloads: list[bytes]) -> list[OutFrame]:
+    session = Session("bench", "192.0.2.1:1", "tcp", 0, Aliases())
+    return [out for n, payload in enumerate(payloads) for out in session.receive(payload, 1_768_471_872_000 + n).frames]
+
+
+def _derive(reports: list[Report], rules: Rules) -> None:
+    state = DeviceState.new("bench")
+    for report in reports:
+        state = step(state, report, rules).state
