@@ -24,6 +24,7 @@ log = logging.getLogger("worker")
 
 EXIT_USAGE = 2
 BROKER_WAIT_S = 30.0
+ASSIGN_S = 30.0
 CODE = "lodestream 0.1.0"
 
 
@@ -58,8 +59,18 @@ class Runner:
     async def start(self) -> None:
         if self._track is not None:
             await self._track.start(self.app)
+        assigned = asyncio.Event()
+
+        @self.app.on_rebalance_complete.connect(weak=False)  # type: ignore[untyped-decorator]
+        def _assigned(*_: Any, **__: Any) -> None:
+            assigned.set()
+
         self.app.finalize()
         await self.app.start()
+        try:
+            await asyncio.wait_for(assigned.wait(), ASSIGN_S)
+        except TimeoutError:
+            log.warning("no partitions were assigned within %s s; still waiting for the group", ASSIGN_S)
 
     async def stop(self) -> None:
         """Stop consuming, then write what the next start needs."""

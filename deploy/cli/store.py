@@ -12,7 +12,7 @@ EXIT_USAGE = 2
 def migrate(url: str, user: str, password: str, dry_run: bool) -> int:
     """Apply what is missing and say so; returns the exit code."""
     try:
-        client = clickhouse.connect(url, user, password, database="default")
+        client = clickhouse.connect(url, user, password)
         if dry_run:
             for name in clickhouse.pending(client):
                 click.echo(f"would apply {name}")

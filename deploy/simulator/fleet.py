@@ -209,7 +209,7 @@ class Fleet:
         """The device has no connection any more: let it have another after a pause."""
         if self._ending:
             return
-        pause = _BACKOFF_S[min(device.failures, len(_BACKOFF_S) - 1)]
+        pause = _BACKOFF_S[min(device.failures, len(_BACKOFF_S)) - 1]
         asyncio.get_running_loop().call_later(pause, self._ready.append, device)
 
     async def _resolve(self) -> None:

@@ -132,7 +132,7 @@ class Line:
         self.kafka.start()
         self.url = self.clickhouse.wait_ready().split()[1]
         asyncio.run(create_topics(self.kafka.bootstrap, self.partitions, 1))
-        clickhouse.migrate(clickhouse.connect(self.url, database="default"))
+        clickhouse.migrate(clickhouse.connect(self.url))
         self.gateway = self.new_gateway("g1")
         self.track = self.new_worker("track", "0")
         self.sink = self.new_worker("sink", "0")

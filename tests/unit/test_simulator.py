@@ -46,7 +46,9 @@ def test_tk103_timed_report_has_its_fields_where_the_reference_says() -> None:
     encoder = Tk103(1, 0)
     (frame,) = frames_of_kind(encoder, SOUTH, "BR00")
     text = frame.data.decode()
-    assert text[0] == "(" and text[1:13] == "0" + encoder.device_id[4:] and text[13:17] == "BR00"
+    assert text[0] == "("
+    assert text[1:13] == "0" + encoder.device_id[4:]
+    assert text[13:17] == "BR00"
     block = text[17:-1]
     widths = (6, 1, 9, 1, 10, 1, 5, 6, 6, 8, 9)
     cuts = [0, *itertools.accumulate(widths)]
@@ -55,7 +57,8 @@ def test_tk103_timed_report_has_its_fields_where_the_reference_says() -> None:
     assert fields == [
         *("260115", "A", "3351.3600", "S", "15112.9000", "E", "000.0", "101112", "000.00", "00000000", "L00000000")
     ]
-    assert frame.expect is None and not frame.login
+    assert frame.expect is None
+    assert not frame.login
 
 
 def test_tk103_handshake_and_alarms() -> None:
@@ -64,11 +67,13 @@ def test_tk103_handshake_and_alarms() -> None:
     (shake,) = frames_of_kind(encoder, WEST, "BP00")
     assert re.fullmatch(rf"\({short}BP00{encoder.device_id}HSO01[0-9A-F]{{2}}\)", shake.data.decode())
     assert shake.expect == f"({short}AP01HSO)".encode()
-    assert not shake.position and shake.time_ms is None
+    assert not shake.position
+    assert shake.time_ms is None
     alarms = frames_of_kind(encoder, WEST, "BO01", 10)
     for alarm in alarms:
         digit = alarm.data[17:18].decode()
-        assert alarm.data[18:25] == b"260115A" and alarm.position
+        assert alarm.data[18:25] == b"260115A"
+        assert alarm.position
         assert alarm.expect == f"({short}AS01{digit})".encode()
     assert {alarm.data[17:18] for alarm in alarms} == {b"0", b"1", b"2", b"3", b"7"}
     fast = frames_of_kind(encoder, WEST._replace(speed_kmh=120.0), "BO01")[0]
@@ -84,7 +89,8 @@ def test_h02_text_is_the_vector_of_the_reference() -> None:
     assert frame.speed_kmh == pytest.approx(19.71 * 1.852)
     assert isinstance(frame.expect, re.Pattern)
     found = frame.expect.fullmatch(f"*HQ,{plain.device_id},V4,V1,20260115101113#".encode())
-    assert found is not None and found[1] == b"20260115101113"
+    assert found is not None
+    assert found[1] == b"20260115101113"
     assert frame.expect.fullmatch(f"*HQ,{with_cell.device_id},V4,V1,20260115101113#".encode()) is None
     assert with_cell.next_frame(WEST, SECOND, 0).data.decode().endswith(",150126,FFFFFFFF,262,1,21019,2033,6#")
 
@@ -102,7 +108,9 @@ def test_h02_binary_has_45_bytes_in_the_order_of_the_reference() -> None:
     front = f"24 {encoder.device_id} 101112 150126 51302500 64 000076500 6 019 045 ffffffff"
     tail = "ff 00 15 09 00001a2b 0106 01 521b 07f1 02"
     assert frame.data == bytes.fromhex((front + tail).replace(" ", ""))
-    assert len(frame.data) == 45 and frame.expect is None and frame.position
+    assert len(frame.data) == 45
+    assert frame.expect is None
+    assert frame.position
     assert frame.speed_kmh == pytest.approx(19 * 1.852)
     south = frames_of_kind(encoder, SOUTH, "$")[0]
     assert south.data[17:22].hex() == "151129000a"  # valid, south, east
@@ -134,7 +142,8 @@ def test_ids_are_unique_stable_and_of_no_real_device(kind: type[Encoder]) -> Non
 
 def test_short_ids_of_tk103_are_unique() -> None:
     short = {Tk103(7, index).next_frame(WEST, SECOND, 0).data[1:13] for index in range(3000)}
-    assert len(short) == 3000 and all(one.startswith(b"0") for one in short)
+    assert len(short) == 3000
+    assert all(one.startswith(b"0") for one in short)
 
 
 def test_luhn_digit_of_known_numbers() -> None:
@@ -182,8 +191,10 @@ def test_routes_are_plausible() -> None:
         still = 0
         for second in range(1, 3600):
             state = vehicle.at(second)
-            assert 0 <= state.speed_kmh <= 130.0 and 0 <= state.course_deg < 360
-            assert -90 < state.latitude < 90 and -180 < state.longitude < 180
+            assert 0 <= state.speed_kmh <= 130.0
+            assert 0 <= state.course_deg < 360
+            assert -90 < state.latitude < 90
+            assert -180 < state.longitude < 180
             moved_m = math.hypot(
                 (state.latitude - before.latitude) * METRES_PER_DEGREE,
                 (state.longitude - before.longitude) * METRES_PER_DEGREE * math.cos(math.radians(state.latitude)),
@@ -200,7 +211,8 @@ def test_routes_are_plausible() -> None:
             if state.speed_kmh:
                 courses.add(int(state.course_deg))
             before = state
-    assert any(pause > 180 for pause in parked_s) and any(pause < 60 for pause in parked_s)
+    assert any(pause > 180 for pause in parked_s)
+    assert any(pause < 60 for pause in parked_s)
     assert {0, 3, 5, 8, 12} <= speeds
     assert len(courses) > 8
 
@@ -234,10 +246,12 @@ def test_percentiles_and_sums() -> None:
     assert total.latency_ms(50) == pytest.approx(50, rel=0.03)
     assert total.latency_ms(90) == pytest.approx(90, rel=0.03)
     assert total.latency_ms(99) == total.latency_ms(100) == 500.0
-    assert one.ok and not total.ok
+    assert one.ok
+    assert not total.ok
     out = total.to_dict()
     assert json.loads(json.dumps(out))["latency_ms"]["max"] == 500.0
-    assert "FAILED: 1 wrong" in total.table() and "FAILED" not in one.table()
+    assert "FAILED: 1 wrong" in total.table()
+    assert "FAILED" not in one.table()
     assert "\n" not in total.line()
 
 
@@ -262,7 +276,9 @@ def test_ledger_says_what_the_bytes_say(tmp_path: Path) -> None:
     assert first["longitude"] == pytest.approx(int(found[3]) + float(found[4]) / 60, abs=1e-7)
     assert (first["device_id"], first["time_ms"], first["position"]) == (tk103.device_id, SECOND * 1000, True)
     assert (first["sent_ms"], first["answered_ms"], first["kind"]) == (10, 20, "BP05")
-    assert second["position"] is False and second["time_ms"] is None and second["latitude"] is None
+    assert second["position"] is False
+    assert second["time_ms"] is None
+    assert second["latitude"] is None
     assert (second["protocol"], second["kind"], second["device_id"]) == ("h02", "HTBT", h02.device_id)
     ledger.begin(path)
     assert Path(path).read_bytes() == b""
