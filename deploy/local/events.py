@@ -51,7 +51,9 @@ class EventRow:
     @property
     def figures(self) -> str:
         """Subject and attributes, with units."""
-        return ", ".join(filter(None, [self.subject, *(figure(name, value) for name, value in self.attributes.items())]))
+        return ", ".join(
+            filter(None, [self.subject, *(figure(name, value) for name, value in self.attributes.items())])
+        )
 
 
 def figure(name: str, value: Any) -> str:

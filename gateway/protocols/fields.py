@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from gateway.protocols.base import Verdict
 from schemas.records import Attribute
@@ -48,8 +49,13 @@ def imei_of(text: str) -> str:
 
 
 def utc_text(now_ms: int, form: str) -> bytes:
-    """now_ms (milliseconds since the epoch) in UTC, in the form of strftime."""
-    return datetime.fromtimestamp(now_ms / 1000, UTC).strftime(form).encode()
+    """now_ms (milliseconds since the epoch) in UTC, to the second, in the form of strftime."""
+    return _utc_text(now_ms // 1000, form)
+
+
+@lru_cache(maxsize=16)
+def _utc_text(now_s: int, form: str) -> bytes:
+    return datetime.fromtimestamp(now_s, UTC).strftime(form).encode()
 
 
 def whole_number(parameters: Mapping[str, Attribute], name: str, low: int, high: int) -> int:

@@ -228,8 +228,8 @@ def _cell(fields: list[bytes]) -> tuple[int, int, int, int] | None:
     if len(fields) < 4:
         return None
     country, network, area, cell = fields[:4]
-    padded = all(len(field) == _PADDED_BYTES for field in fields[:4])
-    spaced = any(b" " in field for field in fields[:4])
+    padded = len(country) == len(network) == len(area) == len(cell) == _PADDED_BYTES
+    spaced = b" " in country or b" " in network or b" " in area or b" " in cell
     mcc, mnc = whole_or_none(country), whole_or_none(network)
     if not padded and not spaced and mcc is not None and mnc is not None and is_country(mcc):
         read = hex_or_none if _LETTERS.search(area) or _LETTERS.search(cell) else whole_or_none

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -133,17 +134,8 @@ def has_place(frame: bytes) -> bool:
 def test_right_answers(transport: str, tmp_path: Path) -> None:
     ledger = tmp_path / "ledger.jsonl"
     with serving() as server:
-        result = run(
-            Options(
-                devices=40,
-                rate_hz=20,
-                port=server.port,
-                transport=transport,
-                duration_s=2,
-                ramp_per_s=200,
-                ledger=str(ledger),
-            )
-        )
+        options = Options(devices=40, rate_hz=20, duration_s=2, ramp_per_s=200, ledger=str(ledger))
+        result = run(replace(options, port=server.port, transport=transport))
     assert result.ok
     assert result.to_dict()["ok"] is True
     answerable = [frame for frame in server.frames if expects_reply(frame)]
@@ -235,17 +227,8 @@ def test_replies_cut_and_glued_are_right() -> None:
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
 def test_without_answers_frames_are_missing_and_sent_again(transport: str) -> None:
     with serving(lambda _frame, _number: b"") as server:
-        result = run(
-            Options(
-                devices=3,
-                rate_hz=5,
-                protocols=("tk103",),
-                transport=transport,
-                port=server.port,
-                duration_s=4,
-                timeout_s=0.6,
-            )
-        )
+        options = Options(devices=3, rate_hz=5, protocols=("tk103",), duration_s=4, timeout_s=0.6)
+        result = run(replace(options, port=server.port, transport=transport))
     assert not result.ok
     assert result.answered == 0
     assert result.missing == 3 == result.sent
@@ -268,14 +251,7 @@ def test_lost_connections_are_opened_again_and_frames_sent_again_byte_for_byte(p
     ledger = tmp_path / "ledger.jsonl"
     with serving(answer) as server:
         result = run(
-            Options(
-                devices=10,
-                rate_hz=20,
-                protocols=(protocol,),
-                port=server.port,
-                duration_s=3,
-                ledger=str(ledger),
-            )
+            Options(devices=10, rate_hz=20, protocols=(protocol,), port=server.port, duration_s=3, ledger=str(ledger))
         )
     assert len(dropped) > 5
     assert result.ok

@@ -51,19 +51,25 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--path", type=Path, required=True, help="data directory, made if missing")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on; there are no users or passwords")
-    parser.add_argument("--port", type=int, default=8123, help="0 picks a free one")
+    parser.add_argument("--port", type=_port, default=8123, help="0 picks a free one")
     default = DEFAULT_MAX_BODY_BYTES >> 20
     parser.add_argument("--max-body-mib", type=int, default=default, help=f"largest request body (default {default})")
     return parser.parse_args(arguments)
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:  # getaddrinfo would quietly take another port
+        raise argparse.ArgumentTypeError(f"{text} is not a port")
+    return number
+
+
 @contextmanager
-def _listening_on(address: object) -> Iterator[None]:
+def _listening_on(address: str) -> Iterator[None]:
     try:
         yield
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise Unavailable(f"cannot listen on {address}: {reason}") from error
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {address}: {error.strerror or error}") from error
 
 
 def _bind(host: str, port: int) -> socket.socket:
