@@ -68,7 +68,7 @@ class Position:
     fix_time_ms: time of the GNSS solution, None without one. device_time_ms: the device clock, literally, None when the
     report has no clock. clock: "utc" when the protocol promises UTC, "local" when it sends local time, "unknown" when
     firmwares differ. level_alarms: the level alarms that this report tells about, set or not (a status word); alarms
-    outside of it are pulses. Everything that the frame does not say is None, or missing from attributes.
+    outside of it are pulses. silent_alarms: levels whose first word is a baseline even for sos. Everything that the frame does not say is None, or missing from attributes.
     """
 
     fix_time_ms: int | None = None
@@ -92,6 +92,7 @@ class Position:
     fuel_percent: float | None = None
     alarms: list[str] = field(default_factory=list)
     level_alarms: frozenset[str] = frozenset()
+    silent_alarms: frozenset[str] = frozenset()
     cells: list[dict[str, int]] = field(default_factory=list)
     wifi: list[dict[str, Any]] = field(default_factory=list)
     attributes: dict[str, Attribute] = field(default_factory=dict)

@@ -16,7 +16,7 @@ from schemas.records import Frame, FrameKind, Position
 ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{2}|[rnt0\\])")
 ESCAPED = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\x00", b"\\": b"\\"}
 FUTURE_MS = 300_000
-POSITION_FIELDS = tuple(name for name in Position.__slots__ if name not in ("clock", "level_alarms"))
+POSITION_FIELDS = tuple(name for name in Position.__slots__ if name not in ("clock", "level_alarms", "silent_alarms"))
 
 
 class BadLine(ValueError):
@@ -77,7 +77,7 @@ def frame_row(out: OutFrame, transport: str, received_ms: int | None) -> dict[st
         except DecodeError as error:
             rejected = str(error)
     if out.kind == FrameKind.NO_IDENTITY:
-        positions, rejected = [], str(Reason.NO_IDENTITY)
+        rejected = str(Reason.NO_IDENTITY)  # what it reads is shown all the same; the line keeps it in `rejected`
     return {
         "protocol": out.protocol or None,
         "device_id": out.device_id or None,

@@ -47,7 +47,14 @@ def cli() -> None:
 @click.option("--port", default=8888, show_default=True, help="Port of the devices, TCP and UDP.")
 @click.option("--kafka-port", default=9092, show_default=True, help="Port of the local Kafka.")
 @click.option("--clickhouse-port", default=8123, show_default=True, help="Port of the local ClickHouse endpoint.")
-@click.option("--simulate", "devices", default=20, show_default=True, help="Devices of the simulated fleet; 0: none.")
+@click.option(
+    "--simulate",
+    "devices",
+    default=20,
+    show_default=True,
+    envvar="SIMULATE",
+    help="Devices of the simulated fleet; 0: none. Also SIMULATE in the environment.",
+)
 @click.option("--speed-limit", default=110.0, show_default=True, help="Speed limit of all devices, km/h; 0: none.")
 @click.option("--plain", is_flag=True, help="Lines instead of a live display (also when the output is no terminal).")
 def up(**options: Any) -> None:

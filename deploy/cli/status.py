@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +13,8 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
-from rich.console import Console
+from rich.console import Console, Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -74,11 +77,12 @@ class Report:
 
 def run(bootstrap: str, url: str, metrics_urls: list[str]) -> int:
     """Print the state; returns 1 when a part is down, else 0."""
+    logging.disable(logging.CRITICAL)  # the libraries' own words for what is told here in plain ones
     report = asyncio.run(_gather(bootstrap, url, metrics_urls or list(METRICS_URLS)))
     judge(report, bootstrap, url)
     console = Console(width=min(Console().width, WIDTH), highlight=False)
-    for table in (kafka_table(report.kafka), store_table(report.store), *process_tables(report.pages)):
-        console.print(table)
+    for section in (kafka_section(report.kafka), store_section(report.store), *process_sections(report.pages)):
+        console.print(section)
         console.print()
     for problem in report.problems:
         console.print(Text(problem, "red" if report.down else "yellow"))
@@ -103,8 +107,10 @@ async def _kafka_state(bootstrap: str) -> KafkaState:
         async with asyncio.timeout(KAFKA_TIMEOUT_S):
             counts = await partition_counts(bootstrap)
             await _read_topics(bootstrap, counts, state)
-    except (KafkaUnavailable, KafkaError, OSError) as error:
-        state.error = str(error) or type(error).__name__
+    except KafkaUnavailable:
+        state.error = f"no broker answers at {bootstrap}"
+    except (KafkaError, OSError) as error:
+        state.error = reason(error)
     except TimeoutError:
         state.error = f"{bootstrap} did not answer within {KAFKA_TIMEOUT_S:g} s"
     return state
@@ -142,12 +148,11 @@ def _lag(committed: dict[Any, Any], ends: dict[Any, int], topics: Sequence[str])
     return sum(max(0, end - own.get(part, 0)) for part, end in ends.items() if part.topic in topics)
 
 
-def kafka_table(state: KafkaState) -> Table:
+def kafka_section(state: KafkaState) -> RenderableType:
     """Topics and lags."""
-    table = _table("Kafka", state.error)
     if state.error:
-        return table
-    _columns(table, "topic", "partitions", "records kept", "ever written")
+        return _failed("Kafka", state.error)
+    table = _table("topic", "partitions", "records kept", "ever written")
     table.add_column("read by")
     readers = {topic: role for role, topics in ROLE_TOPICS.items() for topic in topics}
     for name in TOPICS:
@@ -157,8 +162,7 @@ def kafka_table(state: KafkaState) -> Table:
         else:
             table.add_row(name, str(topic.partitions), f"{topic.kept:,}", f"{topic.ever:,}", readers.get(name, ""))
     waits = ", ".join(f"{role} {'never ran' if lag is None else f'{lag:,}'}" for role, lag in state.lags.items())
-    table.caption = f"records that wait: {waits}"
-    return table
+    return _section("Kafka", table, f"records that wait: {waits}")
 
 
 # -- ClickHouse -----------------------------------------------------------------------------------------------------
@@ -177,7 +181,7 @@ def _store_state(url: str) -> StoreState:
         state.devices = int(devices)
         state.newest_age_s = time.time() - newest_ms / 1000 if devices else None
     except Exception as error:  # the driver's and urllib3's; whatever it is, ClickHouse cannot be used
-        state.error = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        state.error = reason(error)
     return state
 
 
@@ -191,17 +195,15 @@ def _count(client: clickhouse.Client, view: str) -> int | None:
         raise
 
 
-def store_table(state: StoreState) -> Table:
+def store_section(state: StoreState) -> RenderableType:
     """Rows and the newest arrival."""
-    table = _table(f"ClickHouse {state.version}".strip(), state.error)
     if state.error:
-        return table
-    _columns(table, "view", "rows")
+        return _failed("ClickHouse", state.error)
+    table = _table("view", "rows")
     for view, rows in state.rows.items():
         table.add_row(f"lodestream.{view}", f"more than {COUNT_S} s to count" if rows is None else f"{rows:,}")
     age = "no position yet" if state.newest_age_s is None else f"newest position {_age(state.newest_age_s)} old"
-    table.caption = f"{state.devices or 0:,} devices with a position, {age}"
-    return table
+    return _section(f"ClickHouse {state.version}", table, f"{state.devices or 0:,} devices with a position, {age}")
 
 
 def _age(seconds: float) -> str:
@@ -219,21 +221,21 @@ def role_of(page: Page) -> str:
     return "unknown"
 
 
-def process_tables(pages: dict[str, Page | None]) -> list[Table]:
-    """One table a process."""
-    tables = []
+def process_sections(pages: dict[str, Page | None]) -> list[RenderableType]:
+    """One section a process."""
+    sections: list[RenderableType] = []
     for url, page in pages.items():
         if page is None:
-            tables.append(_table(url, "does not answer"))
+            sections.append(_failed(url, "does not answer"))
             continue
         role = role_of(page)
-        table = _table(f"{role} {url}", "")
-        table.show_header = False
-        _columns(table, "what", "figure")
+        table = Table(box=None, padding=_PADDING, show_header=False)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
         for name, text in _ROWS.get(role, lambda _page: [])(page):
             table.add_row(name, text)
-        tables.append(table)
-    return tables
+        sections.append(_section(f"{role} {url}", table))
+    return sections
 
 
 def _gateway_rows(page: Page) -> list[tuple[str, str]]:
@@ -282,21 +284,32 @@ def _by(page: Page, name: str, label: str) -> str:
     return ", ".join(f"{key} {value:,.0f}" for key, value in sorted(page.by(name, label).items())) or "none"
 
 
-def _table(title: str, error: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 2, 0, 2))
-    table.caption_justify = "left"
-    table.header_style = "dim"
-    if error:
-        table.show_header = False
-        table.add_column(overflow="fold")
-        table.add_row(Text(error, "red"))
+_PADDING = (0, 2, 0, 2)
+
+
+def _table(first: str, *numbers: str) -> Table:
+    table = Table(box=None, padding=_PADDING, header_style="dim")
+    table.add_column(first, no_wrap=True)
+    for name in numbers:
+        table.add_column(name, justify="right")
     return table
 
 
-def _columns(table: Table, first: str, *others: str) -> None:
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right" if first in ("topic", "view") else "left", overflow="fold")
+def _section(title: str, table: Table, below: str = "") -> RenderableType:
+    parts: list[RenderableType] = [Text(title, "bold"), table]
+    return Group(*parts, Padding(below, _PADDING)) if below else Group(*parts)
+
+
+def _failed(title: str, error: str) -> RenderableType:
+    return Group(Text(title, "bold"), Padding(Text(error, "red"), _PADDING))
+
+
+def reason(error: BaseException) -> str:
+    """What an error says, in a line: the system's words when a connection failed, else the first line."""
+    text = str(error).strip()
+    if system := re.search(r"\[Errno -?\d+\] ([^\"'()\[\],]+)", text):
+        return system.group(1).strip()
+    return text.splitlines()[0][:300] if text else type(error).__name__
 
 
 # -- judgement ------------------------------------------------------------------------------------------------------
@@ -318,10 +331,11 @@ def judge(report: Report, bootstrap: str, url: str) -> None:
             say(f"ClickHouse at {url} has no tables: run `lodestream migrate`.")
         else:
             say(f"ClickHouse cannot be used at {url}: positions wait in Kafka. Start it, or --clickhouse.")
-    for address, page in report.pages.items():
-        if page is None:
-            report.down = True
-            say(f"No metrics at {address}: is that process running? Its log says why it ended; --metrics names others.")
+    if silent := [address for address, page in report.pages.items() if page is None]:
+        report.down = True
+        say(
+            f"No metrics at {', '.join(silent)}: is it running? Its log says why it ended. --metrics names other pages."
+        )
     for role, lag in kafka.lags.items():
         if lag is not None and lag > LAG_RECORDS:
             say(f"{lag:,} records wait for the {role} role: start more workers, or look at their logs.")

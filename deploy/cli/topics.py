@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from typing import Any
 
 import click
 from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import CommitFailedError
 from aiokafka.structs import OffsetAndMetadata
 from prometheus_client import CollectorRegistry
 
@@ -23,6 +26,12 @@ from schemas.clients.kafka import (
 from schemas.topics import FRAMES, TOPICS
 
 EXIT_USAGE = 2
+GROUP_EMPTY_S = 40.0
+
+
+class GroupBusy(RuntimeError):
+    """Offsets of a group cannot be set while workers are in it."""
+
 
 
 def create(bootstrap: str, partitions: int, replication: int) -> int:
@@ -72,6 +81,22 @@ def show(bootstrap: str) -> int:
     return 0 if len(found) == len(TOPICS) else 1
 
 
+async def commit_when_empty(consumer: Any, offsets: dict[TopicPartition, OffsetAndMetadata]) -> None:
+    """Commit for a group that nobody is in; a member that was killed counts until its session times out.
+
+    Raises GroupBusy when somebody is still in it after GROUP_EMPTY_S.
+    """
+    deadline = time.monotonic() + GROUP_EMPTY_S
+    while True:
+        try:
+            await consumer.commit(offsets)
+            return
+        except CommitFailedError:
+            if time.monotonic() > deadline:
+                raise GroupBusy("the group still has members: stop its workers first") from None
+            await asyncio.sleep(1)
+
+
 async def _repair(bootstrap: str, group: str) -> list[str]:
     counts = await partition_counts(bootstrap)
     metrics = TrackMetrics(CollectorRegistry())
@@ -85,7 +110,7 @@ async def _repair(bootstrap: str, group: str) -> list[str]:
             state = await load(bootstrap, partition.partition, "", metrics)
             committed = await consumer.committed(partition)
             if committed is not None and committed != state.next:
-                await consumer.commit({partition: OffsetAndMetadata(state.next, "repaired")})
+                await commit_when_empty(consumer, {partition: OffsetAndMetadata(state.next, "repaired")})
                 notes.append(f"{FRAMES}-{partition.partition}: committed {committed}, now {state.next}")
     finally:
         await consumer.stop()
@@ -94,9 +119,10 @@ async def _repair(bootstrap: str, group: str) -> list[str]:
 
 def repair(bootstrap: str, group: str) -> int:
     """Commit what the log of receipts says was processed; returns the exit code."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # its complaint about a busy group is told below
     try:
         notes = asyncio.run(_repair(bootstrap, group))
-    except (KafkaUnavailable, TopicMismatch) as error:
+    except (KafkaUnavailable, TopicMismatch, GroupBusy) as error:
         click.echo(f"topics: {error}", err=True)
         return EXIT_USAGE
     for note in notes:

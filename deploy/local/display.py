@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -19,7 +20,8 @@ from deploy.local.supervisor import State
 
 STATUS_S, DETAIL_S = 5.0, 1.0
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_FIXED_LINES = 31  # of the live screen, without events
+_FIXED_LINES = 21  # of the live screen, without events
+_SERVICES_A_ROW = 3
 _STATE_STYLES = {State.READY: "green", State.FAILED: "bold red", State.WAITING: "yellow", State.STARTING: "yellow"}
 
 
@@ -71,7 +73,7 @@ class PlainDisplay:
                 self._status_s = time.monotonic()
                 self._write(f"ready in {self._model.ready_s:.1f} s")
                 for name, place in self._model.places:
-                    self._write(f"  {name:<16} {place}")
+                    self._write(f"  {name:<12} {place}")
         elif time.monotonic() - self._status_s >= STATUS_S * 0.9:
             self._status_s = time.monotonic()
             self._write(f"{_clock()} {status_line(self._model.figures)}")
@@ -101,9 +103,13 @@ class PlainDisplay:
         """Nothing to put back."""
 
     def _write(self, line: str) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        try:
             self._out.write(f"{line}\n")
             self._out.flush()
+        except OSError:  # nobody reads any more; what is still buffered must not fail again at the end
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._out.fileno())
+            os.close(nowhere)
 
 
 class LiveDisplay:
@@ -182,13 +188,15 @@ def line_view(model: Model, events: int) -> RenderableType:
 
 
 def _services_view(model: Model) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    for name in ("process", "state", "pid", "restarts"):
-        table.add_column(name, justify="right" if name in ("pid", "restarts") else "left")
+    table = Table.grid(padding=(0, 3, 0, 0))
+    cells = []
     for service in model.services:
-        state = Text(service.state, _STATE_STYLES.get(service.state, ""))
-        restarts = Text(str(service.restarts), "yellow" if service.restarts else "dim")
-        table.add_row(service.spec.title, state, str(service.pid or "-"), restarts)
+        cell = Text.assemble((f"{service.spec.title} ", "cyan"), (service.state, _STATE_STYLES.get(service.state, "")))
+        if service.restarts:
+            cell.append(f", {service.restarts} restarts" if service.restarts > 1 else ", 1 restart", "yellow")
+        cells.append(cell)
+    for number in range(0, len(cells), _SERVICES_A_ROW):
+        table.add_row(*cells[number : number + _SERVICES_A_ROW])
     return table
 
 

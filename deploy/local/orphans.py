@@ -15,6 +15,7 @@ import psutil
 
 FILE_NAME = "processes.json"
 _POLL_S = 0.05
+_KILLED_S = 2.0
 
 
 class ProcessList:
@@ -42,12 +43,11 @@ class ProcessList:
         for process in orphans:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
-        deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline and any(is_alive(process) for process in trees):
-            time.sleep(_POLL_S)
+        _wait(trees, timeout_s)
         for process in trees:
             with contextlib.suppress(psutil.Error):
                 process.kill()
+        _wait(trees, _KILLED_S)
         with contextlib.suppress(OSError):
             self._path.unlink(missing_ok=True)
         return len(orphans)
@@ -64,6 +64,12 @@ class ProcessList:
             return {int(pid): float(started) for pid, started in json.loads(self._path.read_bytes()).items()}
         except (OSError, ValueError, TypeError, AttributeError):
             return {}
+
+
+def _wait(processes: list[psutil.Process], timeout_s: float) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and any(is_alive(process) for process in processes):
+        time.sleep(_POLL_S)
 
 
 def _living(pid: int, started: float) -> psutil.Process | None:

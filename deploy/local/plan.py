@@ -135,9 +135,16 @@ def _places(
         ("devices", f"{addresses} port {options.port}, TCP and UDP, any protocol ({fleet})"),
         ("ClickHouse", f"curl {url} -d 'SELECT * FROM lodestream.latest FORMAT Vertical'"),
         ("Kafka", bootstrap),
-        *((f"{role} metrics", metrics_url) for role, metrics_url in metrics_urls.items()),
+        ("metrics", _metrics(metrics_urls)),
         ("logs", str(data / "logs")),
     ]
+
+
+def _metrics(urls: dict[str, str]) -> str:
+    """The first page in full, of the others what differs."""
+    (first, url), *others = urls.items()
+    short = [f"{role} :{other.rpartition(':')[2].partition('/')[0]}" for role, other in others]
+    return ", ".join([f"{first} {url}", *short])
 
 
 def _addresses() -> list[str]:

@@ -55,9 +55,9 @@ def describe_exit(code: int) -> str:
     """An exit code in words."""
     if code < 0:
         try:
-            return f"ended by {signal.Signals(-code).name}"
+            return signal.Signals(-code).name
         except ValueError:
-            return f"ended by signal {-code}"
+            return f"signal {-code}"
     return f"exit code {code}"
 
 
@@ -104,6 +104,7 @@ class Service:
     _task: asyncio.Task[None] | None = None
     _log_start: int = 0
     _was_ready: bool = False
+    _took_too_long: bool = False
 
     def start(self) -> None:
         """Begin to keep it; needs a running event loop."""
@@ -133,6 +134,8 @@ class Service:
                 began = time.monotonic()
                 code = await self._run_once()
                 delay_s = backoff.after(code, time.monotonic() - began, self._was_ready)
+                if self._took_too_long and not self._was_ready:
+                    delay_s = None  # whoever waits for the set-up has waited long enough
                 self.message = self._reason(code)
                 if delay_s is None:
                     self._give_up(code)
@@ -156,7 +159,7 @@ class Service:
                 self._first.set_result(None)
             log.info("%s is ready (pid %s)", self.spec.name, child.pid)
         elif child.running:
-            log.warning("%s was not ready in %s s", self.spec.name, self.spec.start_timeout_s)
+            self._took_too_long = True
             kill_tree(child.pid)
         while not await self._exit_within(_LOG_CHECK_S):
             logs.cut(self.log_path)
@@ -208,8 +211,10 @@ class Service:
         elif code == EXIT_USAGE:
             self._fail(f"{self.spec.title}: {self.message}")
         else:
+            timeout = f"not ready within {self.spec.start_timeout_s:g} s"
+            reason = timeout if self._took_too_long else describe_exit(code)
             last = f"the last lines of {self.log_path}:\n{self.message}"
-            self._fail(f"{self.spec.title} does not start ({describe_exit(code)}); {last}")
+            self._fail(f"{self.spec.title} does not start ({reason}); {last}")
 
     def _fail(self, message: str) -> None:
         self.state = State.FAILED

@@ -36,7 +36,8 @@ __all__ = ["Options", "run"]
 log = logging.getLogger(__name__)
 
 EXIT_ERROR, EXIT_FORCED = 2, 130
-ORPHANS_S = 10.0
+ORPHANS_S = 3.0
+"""Time for processes of a killed run; they have lost each other, so more would not help. Nothing is lost by killing."""
 STOP_S = {"fleet": 0.7, "gateway": 2.4, "track": 2.0, "sink": 2.0, "clickhouse": 2.3, "kafka": 2.3}
 """Seconds for each part to stop, 9.4 together (the last two stop at the same time)."""
 _SETUP_REFRESH_S = 0.1

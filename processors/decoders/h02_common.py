@@ -25,6 +25,8 @@ _ALARM_BITS = {
 }
 """Bits of the status word that raise an alarm when 0. The others are undefined, of different meaning in different
 vendors' tables, or 0 for ever in some firmware (11, 13, 14, 15, 17, 20, 24, 26, 28): those never raise one."""
+SILENT_ALARMS = frozenset({"sos"})
+"""Never raised by the first word of a device: LK106 and LK109 send the SOS bit for years."""
 LEVEL_ALARMS = frozenset(_ALARM_BITS.values())
 _ALARM_MASK = sum(1 << bit for bit in _ALARM_BITS)
 _ARMED, _IGNITION, _FUEL_CUT = 1 << 9, 1 << 10, 1 << 27
@@ -41,6 +43,7 @@ def apply_status(report: Position, word: int) -> None:
     """The 32-bit status word; a bit is active when 0, except bit 10, which is 1 while the ignition is on."""
     report.ignition = word & _IGNITION != 0
     report.level_alarms = LEVEL_ALARMS
+    report.silent_alarms = SILENT_ALARMS
     active = ~word & _ALARM_MASK
     if active:
         names = dict.fromkeys(name for bit, name in _ALARM_BITS.items() if active >> bit & 1)

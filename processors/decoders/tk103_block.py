@@ -41,8 +41,8 @@ def read_block(block: bytes, received_ms: int | None) -> Position:
         course, state = digits[11 + wide : 17 + 2 * wide], digits[17 + 2 * wide :]
     report = Position()
     apply_place(report, validity == b"A", (latitude, north, longitude, east), (speed, course))
-    zero = report.latitude is None
-    if not (zero and validity == b"V" and day == _FACTORY_DATE):
+    nowhere = report.latitude == report.longitude == 0
+    if not (nowhere and validity == b"V" and day == _FACTORY_DATE):
         report.device_time_ms = _time(day, clock, received_ms)
     apply_fix_time(report, received_ms)
     apply_state(report, state)
@@ -54,12 +54,11 @@ def read_block(block: bytes, received_ms: int | None) -> Position:
 def apply_place(
     report: Position, valid: bool, place: tuple[bytes, bytes, bytes, bytes], movement: tuple[bytes, bytes]
 ) -> None:
-    """Set coordinates, speed (sent in km/h) and course; zeros are no place and leave all of it absent."""
+    """Set coordinates, speed (sent in km/h) and course. Zeros are what the device sends for "nowhere": never valid."""
     latitude = ddmm_degrees(place[0], place[1])
     longitude = ddmm_degrees(place[2], place[3])
-    if latitude == 0 and longitude == 0:
-        return
-    report.valid, report.latitude, report.longitude = valid, latitude, longitude
+    report.latitude, report.longitude = latitude, longitude
+    report.valid = valid and not latitude == longitude == 0
     report.speed_kmh = number_or_none(movement[0])
     course = number_or_none(movement[1])
     report.course_deg = course if course is not None and 0 <= course <= 360 else None
@@ -87,6 +86,8 @@ def apply_state(report: Position, state: bytes) -> None:
     if state[1] in b"01":
         report.ignition = state[1] == 0x31
     report.attributes["io_state"] = state.decode("ascii")
+    if state[2:4] == b"00":
+        return
     bits = int(state[2:3], 16)
     for bit, name in enumerate(("input2", "panic", "output2", "blocked")):
         if bits >> bit & 1:

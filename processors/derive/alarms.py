@@ -2,7 +2,8 @@
 
 A pulse (an event code) is a fact of its report and is raised with each new one; with a late one it has the attribute
 late: true. A level (a status bit that stays) is raised on its edge; the first report that tells of it is a silent
-baseline, for a bit may stand for years, except for sos: nobody may wait for a second one.
+baseline, for a bit may stand for years, except for sos: nobody may wait for a second one. Where devices are known to set
+even that bit for years the decoder names it in `silent_alarms`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def _derive_levels(state: DeviceState, reading: Reading, levels: frozenset[str])
     known = _split(state.levels_known)
     if now != before or not levels <= known:
         for name in sorted(now - before):
-            if name in known or name in NEVER_SILENT:
+            if name in known or (name in NEVER_SILENT and name not in reading.position.silent_alarms):
                 reading.raise_here("alarm_raised", name)
         cleared = (before & levels) - now
         for name in sorted(cleared):

@@ -73,7 +73,9 @@ def _h02(number: int, frames: int, rng: random.Random, start: dt.datetime) -> Tr
         minutes = min(59.0, minutes + speed / 60 / 1.16)
         status = rng.choice(("FFFFFFFF", "FFFFFBFF", "FFFFFFFE"))
         place = f"A,5130.2500,N,000{minutes:07.4f},E,{speed / 1.852:06.2f},090,{when:%d%m%y}"
-        out.append((f"*HQ,{device_id},V1,{when:%H%M%S},{place},{status}#".encode(), rf"\*HQ,{device_id},V4,V1,\d{{14}}#"))
+        out.append(
+            (f"*HQ,{device_id},V1,{when:%H%M%S},{place},{status}#".encode(), rf"\*HQ,{device_id},V4,V1,\d{{14}}#")
+        )
         times.append(int(when.timestamp() * 1000))
     return Tracker(device_id, [(frame, re.compile(reply.encode())) for frame, reply in out], times)
 

@@ -15,7 +15,7 @@
     rejected_for = ["bad_date"]             # the reasons
     [[expect.positions]]                    # all positions of all frames; times in ISO, "" for none
 
-A field that a position does not name must be absent, except times, clock and level_alarms. Bytes go through the modules
+A field that a position does not name must be absent, except times, clock, level_alarms and silent_alarms. Bytes go through the modules
 alone (split, identify, reply, decode), without a session or a socket.
 """
 
@@ -41,7 +41,7 @@ SILENCE_LATER_MS = 1_790_000_000_000
 """Clock of the server in a case that says nothing of arrival."""
 TOLERANCES = {"latitude": 3e-6, "longitude": 3e-6, "speed_kmh": 0.01, "course_deg": 0.01}
 TIMES = {"fix_time": "fix_time_ms", "device_time": "device_time_ms"}
-NOT_COMPARED = {"fix_time_ms", "device_time_ms", "clock", "level_alarms"}
+NOT_COMPARED = {"fix_time_ms", "device_time_ms", "clock", "level_alarms", "silent_alarms"}
 DEFAULTS = {field.name: getattr(Position(), field.name) for field in fields(Position)}
 
 

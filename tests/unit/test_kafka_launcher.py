@@ -375,6 +375,7 @@ def one_shot_server(request: pytest.FixtureRequest) -> Iterator[int]:
     ],
     indirect=["one_shot_server"],
 )
+@pytest.mark.loopback
 def test_ask(one_shot_server: int, expected: probe.ClusterAnswer | None) -> None:
     assert probe.ask(one_shot_server) == expected
 

@@ -16,8 +16,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from deploy.local.kafka import archive, pidfile, probe
 from deploy.local.child import Child
+from deploy.local.kafka import archive, pidfile, probe
 from deploy.local.kafka.errors import LauncherError
 from deploy.local.kafka.jars import Progress, cache_root, ensure_jars, require_space
 from deploy.local.kafka.java import Java, find_java
