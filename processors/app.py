@@ -7,6 +7,7 @@ from typing import Any
 
 import faust
 
+from processors.agents.rewind import RewindingConsumer
 from processors.settings import WorkerSettings
 
 MEBIBYTE = 1024 * 1024
@@ -14,7 +15,7 @@ MEBIBYTE = 1024 * 1024
 
 def build_app(settings: WorkerSettings) -> Any:
     """A Faust app for one role. Faust consumes, groups and commits; producing is ours (schemas.clients.producer)."""
-    return faust.App(
+    app = faust.App(
         f"{settings.group}-{settings.role}",
         broker=[f"kafka://{address.strip()}" for address in settings.kafka_bootstrap.split(",")],
         autodiscover=False,
@@ -39,3 +40,5 @@ def build_app(settings: WorkerSettings) -> Any:
         producer_request_timeout=30.0,
         worker_redirect_stdouts=False,
     )
+    app.transport.Consumer = RewindingConsumer
+    return app

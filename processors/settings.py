@@ -27,7 +27,7 @@ class WorkerSettings:
     coalesce_frames: int = setting(2000, "frames processed together at most", low=1)
     coalesce_bytes: int = setting(256 * 1024, "frame bytes processed together at most", low=1024)
     pace_ms: int = setting(
-        100, "grid on which a busy partition is processed; the first record after a pause goes at once; 0: none", low=0
+        200, "grid on which a busy partition is processed; the first record after a pause goes at once; 0: none", low=0
     )
     snapshot_s: float = setting(600.0, "time in which every slice of the state is written once", low=1)
     watchdog_s: float = setting(60.0, "records waiting and none processed for so long: the worker exits", low=5)

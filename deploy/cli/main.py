@@ -195,6 +195,15 @@ def decode(file: Any, text: bool) -> None:
 @click.option("--port", default=8888, show_default=True)
 @click.option("--duration", "duration_s", default=10.0, show_default=True, help="Seconds; 0: until Ctrl-C.")
 @click.option("--seed", default=1, show_default=True, help="The same seed gives the same fleet and routes.")
+@click.option("--frames", default=0, show_default=True, help="Frames of each device at most; 0: no limit.")
+@click.option("--prebuild", default=0, show_default=True, help="Frames of each device made before the clock starts.")
+@click.option("--ramp", "ramp_per_s", default=500.0, show_default=True, help="New connections a second.")
+@click.option(
+    "--timeout", "timeout_s", default=30.0, show_default=True, help="Seconds until a reply counts as missing."
+)
+@click.option(
+    "--window", default=0, show_default=True, help="Unanswered frames on a connection; 0: 1 or 8, as it fits."
+)
 @click.option("--processes", default=1, show_default=True, help="Processes that share the fleet.")
 @click.option(
     "--ledger", type=click.Path(dir_okay=False), help="Write every answered frame to this file, a JSON line each."

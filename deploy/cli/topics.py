@@ -33,7 +33,6 @@ class GroupBusy(RuntimeError):
     """Offsets of a group cannot be set while workers are in it."""
 
 
-
 def create(bootstrap: str, partitions: int, replication: int) -> int:
     """Create what is missing and say so; returns the exit code."""
     try:

@@ -20,7 +20,7 @@ from deploy.local.supervisor import State
 
 STATUS_S, DETAIL_S = 5.0, 1.0
 _SPINNER = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"
-_FIXED_LINES = 21  # of the live screen, without events
+_FIXED_LINES = 20  # of the live screen, without events
 _SERVICES_A_ROW = 3
 _STATE_STYLES = {State.READY: "green", State.FAILED: "bold red", State.WAITING: "yellow", State.STARTING: "yellow"}
 
@@ -204,7 +204,7 @@ def _figures_view(model: Model) -> Table:
     figures = model.figures
     table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
     for style in ("cyan", "bold", "cyan", "bold", "cyan", "bold"):
-        table.add_column(style=style, no_wrap=True, min_width=12)
+        table.add_column(style=style, no_wrap=True)
     connections = f"{figures.connections_tcp} TCP, {figures.connections_udp} UDP"
     lag = f"{figures.lag_track_records} + {figures.lag_sink_records} records"
     rows = (
@@ -222,10 +222,10 @@ def _figures_view(model: Model) -> Table:
 
 
 def _events_view(model: Model, most: int) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", title="Latest events", title_justify="left")
-    for name, width in (("time", 8), ("device", 15), ("event", 18)):
-        table.add_column(name, no_wrap=True, min_width=width)
-    table.add_column("figures", no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=True)
+    for name, width in (("time", 8), ("device", 15), ("latest events", 18)):
+        table.add_column(name, no_wrap=True, width=width, overflow="ellipsis")
+    table.add_column("figures", no_wrap=True, overflow="ellipsis", ratio=1)
     for row in list(model.events)[-most:][::-1]:
         table.add_row(row.time_text, Text(row.device_id), Text(row.kind), Text(row.figures))
     if not model.events:

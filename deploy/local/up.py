@@ -247,7 +247,7 @@ class Line:
         ]
         killed = await stop_all([*stages, ([services["clickhouse"], services["kafka"]], STOP_S["kafka"])], self._force)
         for service in killed:
-            self._note(f"{service.spec.title} did not stop in time and was killed; nothing is lost")
+            self._note(f"{service.spec.title} was killed; nothing is lost")
         self._note(f"stopped in {time.monotonic() - began:.1f} s; the data stays in {self._plan.data}")
 
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CommitFailedError
 
 from schemas.clients.clickhouse import connect, migrate
 from schemas.clients.kafka import create_topics
@@ -39,13 +41,19 @@ class Stage:
     server: Any
     workers: list[subprocess.Popen[bytes]]
     sent: dict[int, int]
+    group: str
 
     def client(self) -> Any:
         return connect(self.server.url)
 
     def worker(self, number: int = 0, **settings: str) -> subprocess.Popen[bytes]:
         names = {"ROLE": "sink", "ID": str(number), "KAFKA_BOOTSTRAP": self.bootstrap, "METRICS_PORT": "0"}
-        names |= {"KAFKA_PARTITIONS": str(PARTITIONS), "CLICKHOUSE_URL": self.server.url, "SESSION_TIMEOUT_S": "6"}
+        names |= {
+            "KAFKA_PARTITIONS": str(PARTITIONS),
+            "CLICKHOUSE_URL": self.server.url,
+            "GROUP": self.group,
+            "SESSION_TIMEOUT_S": "6",
+        }
         environment = os.environ | {f"WORKER_{name}": value for name, value in (names | settings).items()}
         process = subprocess.Popen(
             [sys.executable, "-m", "processors"], cwd=ROOT, env=environment, stdout=subprocess.PIPE
@@ -90,11 +98,21 @@ class Stage:
         return asyncio.run(self._group(None))
 
     def commit(self, offsets: dict[int, int]) -> None:
-        asyncio.run(self._group(offsets))
+        """Move the group, as soon as Kafka has forgotten its last member."""
+
+        def tried() -> bool:
+            try:
+                asyncio.run(self._group(offsets))
+            except CommitFailedError:
+                time.sleep(0.5)
+                return False
+            return True
+
+        wait_until(tried)
 
     async def _group(self, offsets: dict[int, int] | None) -> dict[int, int]:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self.bootstrap, group_id="lodestream-sink", enable_auto_commit=False
+            bootstrap_servers=self.bootstrap, group_id=f"{self.group}-sink", enable_auto_commit=False
         )
         await consumer.start()
         try:
@@ -123,7 +141,9 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture
 def stage(bootstrap: str, tmp_path: Path) -> Iterator[Stage]:
     asyncio.run(_fresh_topics(bootstrap))
-    made = Stage(bootstrap, tmp_path, start(tmp_path / "clickhouse"), [], dict.fromkeys(range(PARTITIONS), 0))
+    made = Stage(
+        bootstrap, tmp_path, start(tmp_path / "clickhouse"), [], dict.fromkeys(range(PARTITIONS), 0), tmp_path.name
+    )
     try:
         migrate(made.client())
         yield made
@@ -135,8 +155,6 @@ def stage(bootstrap: str, tmp_path: Path) -> Iterator[Stage]:
 
 
 async def _fresh_topics(bootstrap: str) -> None:
-    from aiokafka.admin import AIOKafkaAdminClient
-
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
@@ -157,8 +175,7 @@ def test_every_topic_reaches_its_table_and_the_end_is_orderly(stage: Stage) -> N
     stage.send(20)
     asyncio.run(_send_the_others(stage.bootstrap))
     stage.expect(1000)
-    for view in ("events", "rejected", "sessions"):
-        wait_until(lambda view=view: stage.count(view) == 1)
+    wait_until(lambda: [stage.count(view) for view in ("events", "rejected", "sessions")] == [1, 1, 1])
     stage.send(8)
     started_s = time.monotonic()
     worker.send_signal(signal.SIGTERM)

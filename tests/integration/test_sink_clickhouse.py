@@ -132,8 +132,10 @@ def test_repeats_corrections_and_withdrawals(fresh: Fresh) -> None:
 def test_the_view_shows_values_in_units_and_absent_as_null(fresh: Fresh) -> None:
     client, sinks = fresh
     full = report(
-        time_ms=START_MS, received_ms=START_MS + 1987, fix_offset_ms=-500, device_offset_ms=3_600_000, hdop_x10=9, accuracy_x10=55,
-        latitude_e7=-485_000_001, longitude_e7=1_799_999_999, alarms="sos,tow", flags=3, battery_mv=4123, fuel_percent_x10=505,
+        time_ms=START_MS, received_ms=START_MS + 1987, fix_offset_ms=-500, device_offset_ms=3_600_000,
+        hdop_x10=9, accuracy_x10=55,
+        latitude_e7=-485_000_001, longitude_e7=1_799_999_999, alarms="sos,tow", flags=3,
+        battery_mv=4123, fuel_percent_x10=505,
         cells='[{"mcc":208,"mnc":1,"lac":5,"cid":70000,"rssi":-70},{"mcc":208}]', wifi='[{"mac":"aa:bb","rssi":-60}]',
         attributes='{"io_1":2}', ignition=1, moving=0,
     )  # fmt: skip
@@ -152,16 +154,19 @@ def test_the_view_shows_values_in_units_and_absent_as_null(fresh: Fresh) -> None
     assert table(client, f"SELECT {times} FROM positions") == [(-500, 3_600_000, 1900)]
     limits = {"<u1": 255, "<i2": 32767, "<u2": 65535}
     nothing = report(
-        device_id="empty", fix_offset_ms=ABSENT_I8, device_offset_ms=ABSENT_I8, latitude_e7=ABSENT_I4, longitude_e7=ABSENT_I4,
-        altitude_m=limits["<i2"], rssi=limits["<i2"], odometer_m=2**32 - 1, valid=0, attributes="",
+        device_id="empty", fix_offset_ms=ABSENT_I8, device_offset_ms=ABSENT_I8, latitude_e7=ABSENT_I4,
+        longitude_e7=ABSENT_I4, altitude_m=limits["<i2"], rssi=limits["<i2"], odometer_m=2**32 - 1,
+        valid=0, attributes="",
         **dict.fromkeys(("satellites", "hdop_x10", "ignition", "moving"), limits["<u1"]),
-        **dict.fromkeys(("speed_x10", "course_x10", "accuracy_x10", "battery_percent_x10", "battery_mv"), limits["<u2"]),
-        **dict.fromkeys(("power_mv", "fuel_percent_x10"), limits["<u2"]),
+        **dict.fromkeys(("speed_x10", "course_x10", "accuracy_x10", "battery_percent_x10"), limits["<u2"]),
+        **dict.fromkeys(("battery_mv", "power_mv", "fuel_percent_x10"), limits["<u2"]),
     )  # fmt: skip
     sinks.positions(nothing)
     (row,) = client.query("SELECT * FROM positions WHERE device_id = 'empty'").named_results()
     given = {name for name, value in row.items() if value is not None}
-    assert given == set("device_id protocol time_ms received_ms valid flags alarms cells wifi attributes".split())
+    assert given == {
+        *("device_id", "protocol", "time_ms", "received_ms", "valid", "flags", "alarms", "cells", "wifi", "attributes")
+    }
     assert [row["alarms"], row["cells"], row["wifi"], row["attributes"]] == [[], [], [], "{}"]
 
 
@@ -311,9 +316,8 @@ def test_size_and_cost_of_a_million_positions(fresh: Fresh, url: str, capsys: py
     fleet = merged([device_track(number, 5000) for number in range(200)])
     count, block = len(fleet.time_ms), 20_000
     port = int(url.rpartition(":")[2])
-    pid = next(c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr.port == port)
-    assert pid is not None
-    server = psutil.Process(pid)
+    listening = [c.pid for c in psutil.net_connections("tcp") if c.status == "LISTEN" and c.laddr[1:] == (port,)]
+    server = psutil.Process(listening[0])
     client_s, server_s, wall_s = time.process_time(), sum(server.cpu_times()[:2]), time.monotonic()
     for low in range(0, count, block):
         piece = Positions(**{f.name: getattr(fleet, f.name)[low : low + block] for f in fields(Positions)})

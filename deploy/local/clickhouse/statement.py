@@ -24,6 +24,7 @@ _BEFORE_DATA = re.compile(rb"[ \t\f]*\r?\n?")
 _ROWS = frozenset({"SELECT", "WITH", "SHOW", "DESCRIBE", "DESC", "EXPLAIN", "EXISTS", "CHECK", "KILL", "FROM", "("})
 # They change the connection and not only the data, so it must not serve another request.
 _STICKY = frozenset({"SET", "USE", "BEGIN", "COMMIT", "ROLLBACK"})
+_BEFORE_TABLE = frozenset({b"INSERT", b"INTO", b"TABLE", b"FUNCTION", b"."})
 _DATA_FROM_ELSEWHERE = frozenset({"SELECT", "WITH", "FROM", "WATCH"})
 
 
@@ -84,6 +85,17 @@ def split_insert(head: bytes) -> Insert | None:
             return None
         after_dot = token.text == b"."
     return None
+
+
+def insert_from_file(insert: Insert, path: str) -> bytes:
+    """The same insert with its rows in a file: INFILE stands before SETTINGS, FORMAT after it."""
+    statement, settings, previous = insert.statement, b"", b""
+    for token in _significant(insert.statement):
+        if token.keyword == "SETTINGS" and previous not in _BEFORE_TABLE:  # a table may have that name
+            statement, settings = insert.statement[: token.start], insert.statement[token.start :]
+            break
+        previous = token.text.upper()
+    return b"%s FROM INFILE '%s' %s FORMAT %s" % (statement, path.encode(), settings, insert.format.encode())
 
 
 def parse(sql: bytes) -> Statement:
