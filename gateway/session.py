@@ -200,9 +200,10 @@ class Session:
                 self._skip(data[at:start], now_ms, turn)
                 at = start
                 continue
-            if start > at:
-                self._skip(data[at:start], now_ms, turn)
+            believed = start == at or self._skip(data[at:start], now_ms, turn)
             at = start
+            if not believed:
+                continue
             if status is Status.FRAME:
                 self._frame(data[start:end], now_ms, turn)
                 at = end
@@ -350,10 +351,13 @@ class Session:
 
     # -- what is no frame ---------------------------------------------------------------------------------------------
 
-    def _skip(self, data: bytes, now_ms: int, turn: Turn) -> None:
-        """Noise between frames; line ends and blanks alone are nobody's loss, the rest is published."""
+    def _skip(self, data: bytes, now_ms: int, turn: Turn) -> bool:
+        """Noise between frames; line ends and blanks alone are nobody's loss, the rest is published.
+
+        False when it was so much that the protocol counts as unknown again.
+        """
         if not data.strip(LEADING_NOISE):
-            return
+            return True
         self._noise += data
         self._noise_run += len(data)
         if len(self._noise) > NOISE_BYTES:
@@ -361,6 +365,7 @@ class Session:
         if self._noise_run > NOISE_BYTES:
             self._module = None
             self._noise_run = 0
+        return self._module is not None
 
     def _flush_noise(self, now_ms: int, turn: Turn) -> None:
         noise, self._noise = bytes(self._noise), bytearray()

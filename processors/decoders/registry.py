@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from processors.decoders import h02, tk103
+from processors.decoders import gps103, h02, tk103, watch
 from processors.decoders.base import DecoderModule
 
-MODULES: tuple[DecoderModule, ...] = (tk103, h02)
+MODULES: tuple[DecoderModule, ...] = (tk103, h02, watch, gps103)
 DECODERS: dict[str, DecoderModule] = {module.NAME: module for module in MODULES}

@@ -108,7 +108,8 @@ def test_room_is_bounded_by_rows_and_by_records() -> None:
         c.add(chunk(offset, 1), 0.0)
     assert not c.has_room
     c.take(0.0)
-    assert c.has_room
+    c.add(chunk(99, 1), 0.0)
+    assert c.rows == 2 * BLOCKS_WAITING - 1
     empty = collector()
     for offset in range(MAX_CHUNKS):
         assert empty.has_room

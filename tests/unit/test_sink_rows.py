@@ -21,6 +21,7 @@ from processors.sinks.rows import (
     TABLES,
     TIME_HIGH_MS,
     WEEK_MS,
+    Columns,
     Rows,
     TableSpec,
     refused_row,
@@ -155,7 +156,7 @@ def test_empty_batches_give_empty_columns() -> None:
 
 
 def test_few_weeks_are_one_block_untouched() -> None:
-    columns = [[0, WEEK_MS, 2 * WEEK_MS], ["a", "b", "c"]]
+    columns: Columns = [[0, WEEK_MS, 2 * WEEK_MS], ["a", "b", "c"]]
     assert split_weeks(columns, 0, limit=3)[0] is columns
 
 
