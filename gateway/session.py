@@ -31,6 +31,8 @@ HOLD_MS = 10_000
 HOLD_BYTES = 64 * 1024
 NOISE_BYTES = 1024
 """Noise on a decided connection after which the protocol counts as unknown again; also the longest undecided entry."""
+SILENT_NOISE = LEADING_NOISE + b",;"
+"""Line ends, blanks and empty text frames between frames: nobody's loss, never published."""
 TINY_DATAGRAM_BYTES = 3
 DEVICES_PER_SESSION = 1024
 
@@ -352,11 +354,11 @@ class Session:
     # -- what is no frame ---------------------------------------------------------------------------------------------
 
     def _skip(self, data: bytes, now_ms: int, turn: Turn) -> bool:
-        """Noise between frames; line ends and blanks alone are nobody's loss, the rest is published.
+        """Noise between frames; SILENT_NOISE alone is nobody's loss, the rest is published.
 
         False when it was so much that the protocol counts as unknown again.
         """
-        if not data.strip(LEADING_NOISE):
+        if not data.strip(SILENT_NOISE):
             return True
         self._noise += data
         self._noise_run += len(data)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from json import JSONEncoder
 from typing import Any, NamedTuple
 
+import orjson
+
 from processors.derive.step import Derived
 from schemas.columns import LIMITS
 from schemas.records import Event, Events, Flag, Position, Positions
@@ -20,8 +22,15 @@ ROW_BYTES = 110
 """Packed numbers, indexes and lengths of one position row."""
 E7 = 10_000_000
 
-to_json = JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
-"""Compact JSON, keys as they come."""
+_any_json = JSONEncoder(separators=(",", ":"), ensure_ascii=False).encode
+
+
+def to_json(value: Any) -> str:
+    """Compact JSON, keys as they come. What orjson refuses (integers above 64 bits, lone surrogates) goes the slow way."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return _any_json(value)
 
 
 class Quantity(NamedTuple):
@@ -119,7 +128,7 @@ class PositionRows:
             return Positions()
         heads: list[list[Any]] = [list(column) for column in zip(*self._heads, strict=True)]
         flags = heads[8]
-        numbers = {
+        numbers: dict[str, Any] = {
             quantity.column: quantised(quantity, values, flags)
             for quantity, values in zip(QUANTITIES, zip(*self._numbers, strict=True), strict=True)
         }

@@ -117,7 +117,7 @@ class Partition:
             if source.last < seen:
                 continue
             before = self.states.get(delta.device_id)
-            if source.first < seen and before is not None:
+            if before is not None and source.first < seen:
                 delta.recent = without_known(before.recent, delta.recent)
             self.states[delta.device_id] = merge(before, delta)
         self.next = source.last + 1

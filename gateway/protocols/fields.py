@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from binascii import crc_hqx
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -12,6 +13,8 @@ from schemas.records import Attribute
 
 PRINTABLE = re.compile(rb"[\x21-\x7e]+")
 """An id that may be a key: visible ASCII only."""
+_REVERSED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+"""Each byte with its bits in the opposite order."""
 
 
 def packed(low: int, high: int) -> bytes:
@@ -46,6 +49,15 @@ def visible_id(raw: bytes) -> str:
 def imei_of(text: str) -> str:
     """text when it is 15 digits (no Luhn test: many genuine devices fail it), else ""."""
     return text if len(text) == 15 and text.isascii() and text.isdigit() else ""
+
+
+def crc_x25(data: bytes) -> int:
+    """CRC-16/X-25 (reflected 0x1021, start 0xFFFF, final XOR 0xFFFF; b"123456789" gives 0x906E).
+
+    The library has this polynomial only most significant bit first, so bits are reversed on the way in and out.
+    """
+    value = crc_hqx(data.translate(_REVERSED), 0xFFFF)
+    return (_REVERSED[value & 0xFF] << 8 | _REVERSED[value >> 8]) ^ 0xFFFF
 
 
 def utc_text(now_ms: int, form: str) -> bytes:

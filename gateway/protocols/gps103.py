@@ -54,11 +54,12 @@ _BEAT_ENDED = re.compile(rb"(\d{15})(?:[\r\n]++\1)*+[\r\n]*+\Z")
 _NOISE = re.compile(rb"[\x00\r\n ;]*+(?:,{1,8}+(?:[;\r\n]|\Z)[\x00\r\n ;]*+)*+")
 """Between frames: blanks, line ends, empty frames, and what stands behind a line end inside of a frame (`,;`)."""
 _END = re.compile(rb"[;\r\n*]")
-_DIGITS = re.compile(rb"\d{1,18}")
+_DIGITS = re.compile(rb"\d{1,%d}" % (TEXT_FRAME_BYTES + 1))
 _BEAT_END = frozenset(b";\r\n \x00")
 _PHOTO = re.compile(rb"imei:\d{1,24},vr,")
 _RESYNC = re.compile(
-    rb"imei:\d{1,24},|imei:\d{0,24}\Z|##, ?imei:|%b|%b|%b|\d{1,17}(?:[;\r\n \x00]|imei:|%b)"
+    rb"imei:\d{1,24},|imei:\d{0,24}\Z|##, ?imei:|%b|%b|%b"
+    rb"|(?<!\d)(?:\d{1,17}(?:[;\r\n \x00]|imei:|%b)|\d+\Z)"
     % (started(_IMEI), started((b"#", b"#", b",")), rb"##, ?" + started(_IMEI), started(_IMEI))
 )
 _FIX_OR_NOT = rb"imei:%b,[^,;]{0,40},[^,;]{0,40},[^,;]{0,40},[FL],"
@@ -162,10 +163,11 @@ def _split_heartbeat(buffer: bytes, begin: int, facts: Facts, quiet: bool) -> Sp
     match = _DIGITS.match(buffer, begin)
     assert match is not None
     digits, end = match[0], match.end()
+    if end == len(buffer) and not quiet:
+        # kept whole, however long: where a run of digits was cut must not make a heartbeat of its tail
+        return Split(Status.MORE if len(digits) <= TEXT_FRAME_BYTES else Status.FOREIGN, begin)
     if len(digits) > LONGEST_BOUND_ID:
         return Split(Status.FOREIGN, begin)
-    if end == len(buffer) and not quiet:
-        return Split(Status.MORE, begin)
     if end < len(buffer):
         if buffer[end] in _BEAT_END:
             end += 1

@@ -15,7 +15,7 @@ from gateway.protocols.jt808_wire import MARK, OTHER_MARK, Address, Head
 PARTS_BYTES = 32 * 1024
 """Most that a session keeps of parts; what is older is given up."""
 _HEADER = Struct(">10sHHHH")
-_ADDRESS = Struct(">BbB")
+_ADDRESS = Struct(">BhB")
 
 
 class Part(NamedTuple):
@@ -40,9 +40,7 @@ def part_of(head: Head, content: bytes) -> Part:
 
 def pack_address(address: Address) -> bytes:
     """The beginning of `login`."""
-    version = address.version if address.version < 0x80 else address.version - 0x100
-    version = -1 if address.version < 0 else max(version, 0)
-    return _ADDRESS.pack(address.mark, version, len(address.id)) + address.id
+    return _ADDRESS.pack(address.mark, address.version, len(address.id)) + address.id
 
 
 def read_address(login: bytes) -> Address | None:
@@ -69,27 +67,35 @@ def read_parts(login: bytes) -> list[Part]:
     return parts
 
 
-def add_part(login: bytes, address: Address, part: Part) -> bytes:
-    """`login` with one more part: a message that was complete makes room, a part that came again replaces its first."""
-    parts = read_parts(login)
-    open_numbers: dict[tuple[bytes, int, int], set[int]] = {}
+def _without_complete(parts: list[Part]) -> list[Part]:
+    numbers: dict[tuple[bytes, int, int], set[int]] = {}
     for one in parts:
-        open_numbers.setdefault(one.of, set()).add(one.number)
-    complete = {of for of, numbers in open_numbers.items() if len(numbers) >= of[2]}
-    kept = [one for one in parts if one.of not in complete and (one.of, one.number) != (part.of, part.number)]
-    if part.number == 1:
-        # the first part again begins the message anew, unless it is the same
-        same = any(one.of == part.of and one.number == 1 and one.body == part.body for one in parts)
-        kept = kept if same else [one for one in kept if one.of != part.of]
-    kept.append(part)
-    while sum(len(one.body) for one in kept) > PARTS_BYTES:
-        kept = [one for one in kept if one.of != kept[0].of] if kept[0].of != part.of else [part]
-        if kept == [part]:
+        numbers.setdefault(one.of, set()).add(one.number)
+    return [one for one in parts if len(numbers[one.of]) < one.total]
+
+
+def _pack(address: Address, parts: list[Part]) -> bytes:
+    packed = (_HEADER.pack(one.id, one.message, one.total, one.number, len(one.body)) + one.body for one in parts)
+    return pack_address(address) + b"".join(packed)
+
+
+def readdressed(login: bytes, address: Address) -> bytes:
+    """`login` for a frame that is no part: the address of its device, and the parts of messages not yet complete."""
+    return _pack(address, _without_complete(read_parts(login)))
+
+
+def add_part(login: bytes, address: Address, part: Part) -> bytes:
+    """`login` with one more part: a message that was complete makes room, and so does one that begins again."""
+    parts = _without_complete(read_parts(login))
+    if part.number == 1 and any(one.of == part.of and one.number == 1 and one.body != part.body for one in parts):
+        parts = [one for one in parts if one.of != part.of]
+    parts = [one for one in parts if (one.of, one.number) != (part.of, part.number)]
+    parts.append(part)
+    while sum(len(one.body) for one in parts) > PARTS_BYTES and len(parts) > 1:
+        parts = [one for one in parts if one.of != parts[0].of or one is part]
+        if parts[0] is part:
             break
-    packed = b"".join(
-        _HEADER.pack(one.id, one.message, one.total, one.number, len(one.body)) + one.body for one in kept
-    )
-    return pack_address(address) + packed
+    return _pack(address, parts)
 
 
 def joined(parts: Iterable[Part], part: Part) -> tuple[bytes, int, bool]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gateway.protocols import gps103, h02, tk103, watch
+from gateway.protocols import gps103, gt06, h02, jt808, tk103, watch
 from gateway.protocols.base import ProtocolModule, Rule, Verdict
 
-MODULES: tuple[ProtocolModule, ...] = (tk103, h02, watch, gps103)
+MODULES: tuple[ProtocolModule, ...] = (tk103, h02, watch, gps103, jt808, gt06)
 PROTOCOLS: dict[str, ProtocolModule] = {module.NAME: module for module in MODULES}
 TABLE: tuple[Rule, ...] = tuple(sorted((rule for module in MODULES for rule in module.RULES), key=lambda r: r.number))
 DETECT_BYTES = 33 * 1024

@@ -14,16 +14,18 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from faust.exceptions import ConsumerNotStarted
 from faust.types import TP
 
+from processors.settings import WorkerSettings
 from processors.sink_metrics import SinkMetrics
 from processors.sinks.blocks import Block, Chunk, Collector
 from processors.sinks.clickhouse import Inserter, Stopped
 from processors.sinks.rows import EVENTS, TABLES, TableSpec
 from schemas.clients.clickhouse import connect
+from schemas.clients.kafka import TopicPartition, assigned_consumer
 from schemas.codec import decode
 from schemas.topics import TOPICS
 
@@ -35,18 +37,6 @@ EXIT_OFFSETS = 71
 """The committed offset does not fit what is stored: a restart would not help, `lodestream topics repair` does."""
 DRAIN_S = 5.0
 OFFSETS_TIMEOUT_S = 30.0
-
-
-class SinkSettings(Protocol):
-    """What the sinks read of processors.settings."""
-
-    clickhouse_url: str
-    clickhouse_user: str
-    clickhouse_password: str
-    clickhouse_database: str
-    sink_flush_s: float
-    sink_events_flush_s: float
-    sink_block_rows: int
 
 
 class OffsetError(Exception):
@@ -65,9 +55,18 @@ class TableSink:
     """Everything that goes into one table, from however many topics and partitions this process has."""
 
     def __init__(
-        self, app: Any, spec: TableSpec, collector: Collector, inserter: Inserter, metrics: SinkMetrics
+        self,
+        app: Any,
+        settings: WorkerSettings,
+        spec: TableSpec,
+        collector: Collector,
+        inserter: Inserter,
+        metrics: SinkMetrics,
     ) -> None:
         self.spec = spec
+        self._settings = settings
+        self._asking = asyncio.Lock()
+        self._standings: dict[str, tuple[int, dict[int, tuple[int, int, int]]]] = {}
         self.inserter = inserter
         self._app = app
         self._collector = collector
@@ -125,9 +124,7 @@ class TableSink:
         cursor = self._cursors.get(place)
         if cursor is not None and cursor.generation == message.generation_id:
             return cursor
-        stored = await asyncio.to_thread(self.inserter.next_offsets, message.topic)
-        start, end = await self._log_ends(place)
-        following = stored.get(message.partition, start)
+        start, end, following = await self._standing(message)
         if following > end:
             raise OffsetError(
                 f"{self.spec.table} holds {place.topic}[{place.partition}] up to offset {following}, but the topic "
@@ -142,10 +139,24 @@ class TableSink:
         cursor = self._cursors[place] = Cursor(message.generation_id, max(following, start))
         return cursor
 
+    async def _standing(self, message: Any) -> tuple[int, int, int]:
+        """(first offset in the log, the one after the last, the first that is not stored) of a message's partition.
+
+        Asked once per topic and generation, for all partitions together: one by one each answer waits behind a fetch.
+        """
+        async with self._asking:
+            known = self._standings.get(message.topic)
+            if known is None or known[0] != message.generation_id or message.partition not in known[1]:
+                stored = await asyncio.to_thread(self.inserter.next_offsets, message.topic)
+                ends = await self._log_ends(message.topic)
+                places = {n: (start, end, stored.get(n, start)) for n, (start, end) in ends.items()}
+                known = self._standings[message.topic] = (message.generation_id, places)
+        return known[1][message.partition]
+
     async def _after_gap(self, message: Any, cursor: Cursor) -> int:
         """Where to go on when a record is not the next one: only retention may have removed those between."""
         place = TP(message.topic, message.partition)
-        start, _ = await self._log_ends(place)
+        start, _ = (await self._log_ends(message.topic))[message.partition]
         if start < message.offset:
             raise OffsetError(
                 f"{place.topic}[{place.partition}]: read offset {message.offset}, but {self.spec.table} holds only "
@@ -154,12 +165,8 @@ class TableSink:
         self._missing(place, cursor.next, message.offset)
         return int(message.offset)
 
-    async def _log_ends(self, place: TP) -> tuple[int, int]:
-        """First offset in the log and the one after the last."""
-        consumer = self._app.consumer
-        async with asyncio.timeout(OFFSETS_TIMEOUT_S):
-            starts, ends = await consumer.earliest_offsets(place), await consumer.highwaters(place)
-        return int(starts[place]), int(ends[place])
+    async def _log_ends(self, topic: str) -> dict[int, tuple[int, int]]:
+        return await log_ends(self._settings.kafka_bootstrap, topic, self._settings.kafka_partitions)
 
     def _missing(self, place: TP, following: int, start: int) -> None:
         logger.error("%s[%d]: offsets %d to %d were removed before they were stored", *place, following, start - 1)
@@ -214,19 +221,33 @@ class TableSink:
         self._metrics.waiting.labels(self.spec.name).set(self._collector.rows)
 
 
+async def log_ends(bootstrap: str, topic: str, partitions: int) -> dict[int, tuple[int, int]]:
+    """(first offset in the log, the one after the last) of every partition of a topic."""
+    consumer = assigned_consumer(bootstrap)
+    places = [TopicPartition(topic, number) for number in range(partitions)]
+    async with asyncio.timeout(OFFSETS_TIMEOUT_S):
+        await consumer.start()
+        try:
+            starts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        finally:
+            await consumer.stop()
+    return {place.partition: (int(starts[place]), int(ends[place])) for place in places}
+
+
 def die(code: int) -> None:
     """End the process at once: whoever goes on after a failure may ack what is not stored."""
     logging.shutdown()
     os._exit(code)
 
 
-def register_sinks(app: Any, settings: SinkSettings, metrics: SinkMetrics) -> list[TableSink]:
+def register_sinks(app: Any, settings: WorkerSettings, metrics: SinkMetrics) -> list[TableSink]:
     """Declare the sink agents on a Faust app: one an output topic, its replay twin included where there is one."""
     sinks = []
     for spec in TABLES:
         interval_s = settings.sink_events_flush_s if spec is EVENTS else settings.sink_flush_s
         inserter = Inserter(spec, _connector(settings), metrics)
-        sink = TableSink(app, spec, Collector(interval_s, settings.sink_block_rows), inserter, metrics)
+        collector = Collector(interval_s, settings.sink_block_rows)
+        sink = TableSink(app, settings, spec, collector, inserter, metrics)
         for topic in (spec.topic, f"replay.{spec.topic}"):
             if topic in TOPICS:
                 _register_agent(app, sink, topic)
@@ -239,7 +260,7 @@ def register_sinks(app: Any, settings: SinkSettings, metrics: SinkMetrics) -> li
     return sinks
 
 
-def _connector(settings: SinkSettings) -> Callable[[], Any]:
+def _connector(settings: WorkerSettings) -> Callable[[], Any]:
     return lambda: connect(
         settings.clickhouse_url, settings.clickhouse_user, settings.clickhouse_password, settings.clickhouse_database
     )

@@ -65,6 +65,7 @@ _NUMBER_RESULT = re.compile(rb"[15](?:0\d|1[0-6]|22|60)")
 _PHONE = re.compile(rb"\+?\d[\d ]{4,}")
 _PERCENT = re.compile(rb" *(\d{1,3}(?:\.\d*)?)%")
 
+_ENDS = b";*\r\n"
 _STANDING_KMH = 3.0
 """Below this a receiver knows no course; most firmwares then send 0, the others leave the field empty or out."""
 _FIRST_SIGN = frozenset((b"N", b"S", b"n", b"s"))
@@ -77,7 +78,7 @@ def decode(frame: Frame) -> list[Position]:
     payload = frame.payload
     if payload[:5] != b"imei:":
         return []  # logins and heartbeats report nothing
-    fields = payload.rstrip(b";\r\n").split(b",")
+    fields = payload.rstrip(_ENDS).split(b",")
     if len(fields) < 3:
         return []
     keyword = fields[1].strip(b" !").lower()
@@ -85,13 +86,13 @@ def decode(frame: Frame) -> list[Position]:
         return [read_obd(fields, frame.received_ms)]
     if keyword == b"vr":
         return [read_photo(fields)]
-    if fields[-1] == b"*" and len(fields) > ALTERNATIVE_FIELDS:
-        return [read_alternative(fields, frame.received_ms)]
     if len(fields) < 5:
         return []  # a keep-alive
-    mark = fields[4].strip(b" *")
+    mark = fields[4].strip(b" ")
     if mark == b"F":
         report = _read_fix(fields, frame.received_ms)
+    elif mark != b"L" and payload[-1:] == b"*" and len(fields) >= ALTERNATIVE_FIELDS:
+        return [read_alternative(fields, frame.received_ms)]
     else:
         report = Position(clock="local", device_time_ms=device_time_ms(fields[2], frame.received_ms))
         if mark == b"L":
@@ -107,7 +108,7 @@ def decode(frame: Frame) -> list[Position]:
 
 def content(frame: Frame) -> bytes:
     """The frame without what ends it: it has no serial number, checksum or mark of its own."""
-    return frame.payload.rstrip(b";\r\n")
+    return frame.payload.rstrip(_ENDS)
 
 
 # -- the block of the fix -------------------------------------------------------------------------------
@@ -135,7 +136,7 @@ def _read_fix(fields: list[bytes], received_ms: int | None) -> Position:
 
 
 def _read_place(report: Position, fields: list[bytes]) -> None:
-    """Set coordinates, speed, course and altitude; zeros are no place, and leave all of it absent."""
+    """Set coordinates, speed, course and altitude. Zeros are what clones send for "nowhere": never valid."""
     latitude_text, north, longitude_text, east = fields[7:11]
     if latitude_text in _FIRST_SIGN:
         north, latitude_text, east, longitude_text = latitude_text, north, longitude_text, east
@@ -147,9 +148,8 @@ def _read_place(report: Position, fields: list[bytes]) -> None:
         if valid:
             raise
         return
-    if latitude == 0 and longitude == 0:
-        return
-    report.latitude, report.longitude, report.valid = latitude, longitude, valid
+    report.latitude, report.longitude = latitude, longitude
+    report.valid = valid and not latitude == longitude == 0
     if not east:
         report.attributes["hemisphere_unknown"] = True
     knots = number_or_none(fields[11]) if len(fields) > 11 else None

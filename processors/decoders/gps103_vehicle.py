@@ -83,9 +83,8 @@ def _alternative_place(report: Position, fields: list[bytes], received_ms: int |
         if valid:
             raise DecodeError(Reason.BAD_COORDINATES, b",".join(fields[9:11]).decode("latin-1"))
         return
-    if latitude == 0 and longitude == 0:
-        return
-    report.latitude, report.longitude, report.valid = latitude, longitude, valid
+    report.latitude, report.longitude = latitude, longitude
+    report.valid = valid and not latitude == longitude == 0
     report.fix_time_ms = report.device_time_ms if report.device_time_ms is not None else received_ms
     report.speed_kmh, course = number_or_none(fields[11]), number_or_none(fields[12])
     report.course_deg = course if course is not None and 0 <= course <= 360 else None

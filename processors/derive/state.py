@@ -103,10 +103,11 @@ def from_columns(states: States) -> list[DeviceState]:
 
 
 def merge(old: DeviceState | None, delta: DeviceState) -> DeviceState:
-    """The state after a range: that of its delta, with the range's entries appended to the recent ones of before."""
-    merged = copy_of(delta)
-    merged.recent = ((old.recent if old is not None else b"") + delta.recent)[-RECENT_BYTES:]
-    return merged
+    """The state after a range: its delta (the caller's own, changed), with the range's entries behind the recent ones
+    of before."""
+    if old is not None:
+        delta.recent = (old.recent + delta.recent)[-RECENT_BYTES:]
+    return delta
 
 
 def with_recent(recent: bytes, frame_key: int, time_ms: int) -> bytes:

@@ -119,7 +119,7 @@ def assigned_consumer(bootstrap: str) -> AIOKafkaConsumer:
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=100,
+        fetch_max_wait_ms=500,
         max_partition_fetch_bytes=4 * 1024 * 1024,
         retry_backoff_ms=50,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
@@ -145,29 +145,6 @@ async def read_range(consumer: Any, partition: TopicPartition, start: int, end: 
             position = max(position, await consumer.position(partition))
 
 
-async def read_to_end(bootstrap: str, topic: str) -> AsyncIterator[Any]:
-    """Every record of a (compacted) topic, partition after partition, up to the end as it is now."""
-    consumer = assigned_consumer(bootstrap)
-    await consumer.start()
-    try:
-        for number in sorted(consumer.partitions_for_topic(topic) or await _partitions(consumer, topic)):
-            partition = TopicPartition(topic, number)
-            consumer.assign([partition])
-            end = (await consumer.end_offsets([partition]))[partition]
-            async for record in read_range(consumer, partition, 0, end):
-                yield record
-    finally:
-        await consumer.stop()
-
-
-async def _partitions(consumer: Any, topic: str) -> set[int]:
-    await consumer.topics()  # refreshes the metadata of all topics
-    found: set[int] | None = consumer.partitions_for_topic(topic)
-    if not found:
-        raise TopicMismatch(f"topic {topic} does not exist: run `lodestream topics create`")
-    return found
-
-
 __all__ = [
     "KafkaError",
     "KafkaUnavailable",
@@ -178,7 +155,6 @@ __all__ = [
     "create_topics",
     "partition_counts",
     "read_range",
-    "read_to_end",
     "start_producer",
     "wait_for_broker",
 ]

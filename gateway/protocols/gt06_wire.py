@@ -1,0 +1,195 @@
+"""GT06 frames as bytes: `78 78` with a length of one byte, `79 79` with one of two; how they are cut, built and read.
+
+A frame is start, length, type, content, serial number (2), CRC-16/X-25 (2), 0D 0A; the length counts from the type to
+the CRC. Wi-Fi scans and some positions have neither serial number nor CRC, and their length byte means something else.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+from gateway.protocols.base import LARGE_FRAME_BYTES, Facts, Split, Status
+from gateway.protocols.fields import crc_x25
+
+SHORT, EXTENDED = b"xx", b"yy"
+END = b"\r\n"
+LOGIN, PLACE, PLACE_OR_CELL, SCAN, SCAN_STORED = 0x01, 0x10, 0x11, 0x17, 0x69
+SCANS = frozenset((SCAN, SCAN_STORED))
+"""Types that are Wi-Fi scans, whose length byte counts access points, unless a right CRC says otherwise."""
+BARE_PLACES = frozenset((PLACE, PLACE_OR_CELL))
+"""Types that some firmware sends without serial number and CRC; the length then counts the content alone."""
+SHORTEST_LENGTH = 5
+LONGEST_SHORT_BYTES = 512
+"""Bytes in which a short frame must end, whatever its length byte says (that can say 260)."""
+STRAY_BYTES = 260
+"""Bytes behind the declared end in which the end of an extended frame of wrong length is looked for."""
+MOST_ACCESS_POINTS, MOST_CELLS = 32, 32
+CHECKED_PER_BYTE = 16
+"""Bytes that strong_start may run a checksum over, for each byte it looks at: keeps hostile input linear."""
+
+_NOISE = re.compile(rb"[\r\n \x00]*")
+_BEGIN = re.compile(rb"xx|yy|[xy]\Z")
+_ANY_START = re.compile(rb"(?=xx[\x05-\xff][\x01-\xff]|yy[\x00-\x10])", re.DOTALL)
+_SURE_END = re.compile(rb"\r\n(?=xx|yy)")
+
+
+class Unit(NamedTuple):
+    """A frame taken apart. serial: 2 bytes, or empty in the forms without one. begin, end: content in the frame.
+
+    checked: the CRC is right.
+    """
+
+    type: int
+    extended: bool
+    begin: int
+    end: int
+    serial: bytes
+    checked: bool
+
+
+def is_checked(frame: bytes, total: int) -> bool:
+    """True when the CRC before the last two of the first `total` bytes is right."""
+    return crc_x25(frame[2 : total - 4]) == int.from_bytes(frame[total - 4 : total - 2])
+
+
+def unit_of(frame: bytes) -> Unit | None:
+    """Take a frame apart; None when it is too short to have a type."""
+    extended = frame[:2] == EXTENDED
+    begin = 5 if extended else 4
+    if len(frame) < begin + 2:
+        return None
+    kind = frame[begin - 1]
+    total = int.from_bytes(frame[2:4]) + 6 if extended else frame[2] + 5
+    if begin + 6 <= total <= len(frame) and is_checked(frame, total):
+        return Unit(kind, extended, begin, total - 6, frame[total - 6 : total - 4], True)
+    if len(frame) < begin + 6 or (not extended and (kind in SCANS or _is_bare(kind, len(frame), total))):
+        return Unit(kind, extended, begin, len(frame) - 2, b"", False)
+    return Unit(kind, extended, begin, len(frame) - 6, frame[-6:-4], False)
+
+
+def _is_bare(kind: int, size: int, total: int) -> bool:
+    return kind in BARE_PLACES and size == total + 1
+
+
+def message(kind: int, content: bytes, serial: bytes, extended: bool = False) -> bytes:
+    """A frame to the device. Raises ValueError when the content is too long for the form."""
+    length = len(content) + SHORTEST_LENGTH
+    if length > (0xFFFF if extended else 0xFF):
+        raise ValueError(f"{len(content)} bytes are too many for one frame")
+    body = (length.to_bytes(2) if extended else bytes((length,))) + bytes((kind,)) + content + serial
+    return (EXTENDED if extended else SHORT) + body + crc_x25(body).to_bytes(2) + END
+
+
+def packed_imei(data: bytes) -> str:
+    """The id in 8 bytes of packed decimal: the first digit dropped when 0, padding nibbles F at the end; "" for none.
+
+    It is the 15 digits of the IMEI, unless the device was given something else.
+    """
+    digits = data.hex().rstrip("f") if len(data) == 8 else ""
+    if not digits.isdigit():
+        return ""
+    return digits[1:] if len(digits) == 16 and digits[0] == "0" else digits
+
+
+# -- framing --------------------------------------------------------------------------------------------
+
+
+def split(buffer: bytes, start: int, facts: Facts, quiet: bool) -> Split:
+    """Frame at start by its length and 0D 0A, or by what a wrong length leaves to go by.
+
+    Where 0D 0A is not at the declared end it is one byte on, or the first one that the next frame or silence follows.
+    What cannot end is noise, and the next start is looked for at once: nothing is raised.
+    """
+    begin = start
+    if buffer[start] not in b"xy":
+        match = _NOISE.match(buffer, start)
+        begin = match.end() if match else start
+    if begin >= len(buffer):
+        return Split(Status.MORE, begin)
+    if buffer[begin : begin + 2] not in (SHORT, EXTENDED, b"x", b"y"):
+        return Split(Status.FOREIGN, begin)
+    sure = searched = 0  # the first 0D 0A before a start; where the search for it goes on
+    while True:
+        total = _declared(buffer, begin)
+        if not total or (len(buffer) < begin + total and not quiet):
+            return Split(Status.MORE, begin)
+        end = begin + total
+        scans = buffer[begin + 3] in SCANS and buffer[begin] == 0x78
+        if buffer[end - 2 : end] == END and not (scans and _may_be_scan(buffer, begin, total)):
+            return Split(Status.FRAME, begin, end)
+        if scans:
+            size = _scan_bytes(buffer, begin)
+            if size and len(buffer) >= begin + size and buffer[begin + size - 2 : begin + size] == END:
+                return Split(Status.FRAME, begin, begin + size)
+            if size != 0 and not quiet and len(buffer) < begin + abs(size):
+                return Split(Status.MORE, begin)
+            if buffer[end - 2 : end] == END:
+                return Split(Status.FRAME, begin, end)
+        if buffer[end - 1 : end + 1] == END:
+            return Split(Status.FRAME, begin, end + 1)
+        limit = begin + max(total + STRAY_BYTES, LONGEST_SHORT_BYTES)
+        if sure < begin + 4 and searched < limit:
+            match = _SURE_END.search(buffer, max(begin + 4, searched), limit)
+            sure, searched = (match.start(), match.end()) if match else (0, limit - 3)
+        if begin + 4 <= sure <= limit - 4:
+            return Split(Status.FRAME, begin, sure + 2)
+        if quiet and len(buffer) <= limit and buffer[begin + 4 :].endswith(END):
+            return Split(Status.FRAME, begin, len(buffer))
+        if len(buffer) < (end if quiet else limit):
+            return Split(Status.MORE, begin)
+        begin = resync(buffer, begin + 1)
+        if begin >= len(buffer):
+            return Split(Status.MORE, begin)
+
+
+def _declared(buffer: bytes, begin: int) -> int:
+    """Bytes of the frame at begin by its length field, 0 while that is not there."""
+    head = buffer[begin : begin + 4]
+    if len(head) < 4:
+        return 0
+    return head[2] + 5 if head[0] == 0x78 else int.from_bytes(head[2:]) + 6
+
+
+def _may_be_scan(buffer: bytes, begin: int, total: int) -> bool:
+    return buffer[begin + 2] <= MOST_ACCESS_POINTS and not is_checked(buffer[begin : begin + total], total)
+
+
+def _scan_bytes(buffer: bytes, begin: int) -> int:
+    """Bytes of a Wi-Fi scan by its counts; 0 when it can be none, negative: so many are needed to know.
+
+    Layout: start 2, count 1, type 1, time 6, access points of 7, cell count 1, network 3, cells of 5, end 2.
+    """
+    points = buffer[begin + 2]
+    if points > MOST_ACCESS_POINTS:
+        return 0
+    at = 10 + 7 * points
+    if len(buffer) <= begin + at:
+        return -at - 1
+    cells = buffer[begin + at]
+    return at + 6 + 5 * cells if cells <= MOST_CELLS else 0
+
+
+def resync(buffer: bytes, start: int) -> int:
+    """The next `78 78` or `79 79`, or one such byte at the very end, or the end of the buffer."""
+    match = _BEGIN.search(buffer, start)
+    return match.start() if match else len(buffer)
+
+
+def strong_start(buffer: bytes, start: int) -> int:
+    """Index of a whole frame with a right CRC at or after start, or -1."""
+    if buffer.find(END, start) < 0:
+        return -1
+    budget = CHECKED_PER_BYTE * (len(buffer) - start) + LARGE_FRAME_BYTES
+    for match in _ANY_START.finditer(buffer, start):
+        begin = match.start()
+        total = _declared(buffer, begin)
+        end = begin + total
+        if total < SHORTEST_LENGTH + 5 or buffer[end - 2 : end] != END:
+            continue
+        budget -= total
+        if budget < 0:
+            return -1
+        if is_checked(buffer[begin:end], total):
+            return begin
+    return -1
