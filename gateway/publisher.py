@@ -13,7 +13,7 @@ import time
 from collections import Counter as CountOf
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.aliases import Aliases
 from gateway.batch import SESSIONS_LIMIT, Batch

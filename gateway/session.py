@@ -211,6 +211,8 @@ class Session:
                 at = end
             elif status is Status.MORE:
                 break
+            elif status is Status.REFUSED:
+                at = self._refuse(data, at, now_ms, turn)
             elif at < len(data):
                 at, waiting = self._foreign(data, at, now_ms, turn, quiet)
                 if waiting:
@@ -303,12 +305,14 @@ class Session:
             if self._held:
                 self._attribute(device_id, turn)
             turn.frames.append(out)
-        else:
+        elif identity.awaits_login:
             self._hold(out, now_ms, turn)
+        else:
+            turn.frames.append(out)
 
     def _resolve(self, protocol: str, identity: Identity, turn: Turn) -> str:
         """Decide whose frame it is: IMEI in the frame, in the session, operator's or learnt alias, the id as sent."""
-        short_id, imei, binds = identity
+        short_id, imei, binds, _ = identity
         if imei:
             device_id = imei
             if short_id and short_id != imei and self._pairs.get(short_id) != imei:
@@ -378,6 +382,13 @@ class Session:
         noise, self._noise = bytes(self._noise) + data, bytearray()
         if noise.strip(LEADING_NOISE):
             self._publish_undecided(noise, now_ms, turn)
+
+    def _refuse(self, data: bytes, at: int, now_ms: int, turn: Turn) -> int:
+        """What no tracker speaks is nobody's frame: published once, never answered, and the connection closes."""
+        self._module = None
+        self._give_up(data[at:], now_ms, turn)
+        turn.close = f"{self.protocol} is not served"
+        return len(data)
 
     def _publish_undecided(self, data: bytes, now_ms: int, turn: Turn) -> None:
         self.unknown_bytes += len(data)

@@ -68,7 +68,8 @@ class Position:
     fix_time_ms: time of the GNSS solution, None without one. device_time_ms: the device clock, literally, None when the
     report has no clock. clock: "utc" when the protocol promises UTC, "local" when it sends local time, "unknown" when
     firmwares differ. level_alarms: the level alarms that this report tells about, set or not (a status word); alarms
-    outside of it are pulses. silent_alarms: levels whose first word is a baseline even for sos. Everything that the frame does not say is None, or missing from attributes.
+    outside of it are pulses. silent_alarms: levels whose first word is a baseline even for sos. Everything that the
+    frame does not say is None, or missing from attributes.
     """
 
     fix_time_ms: int | None = None

@@ -72,6 +72,8 @@ class Status(IntEnum):
     """Not complete yet: bytes[start:] must be kept; what stood before start is noise."""
     FOREIGN = 2
     """bytes[start:] does not begin like this protocol: the table decides."""
+    REFUSED = 3
+    """No tracker speaks this protocol (TLS, MQTT ...): the bytes are published as undecided, the connection is closed."""
 
 
 class Split(NamedTuple):
@@ -85,11 +87,14 @@ class Identity(NamedTuple):
 
     id: the id as the frame carries it, leading zeros kept, empty when it carries none. imei: 15 digits when the frame
     carries an IMEI (as its id or beside it), else empty. binds: later frames without an id of their own belong to it.
+    awaits_login: without any id it is held until the connection says who it is; False where nobody would read the login
+    (recognised protocols without a decoder): such a frame goes out at once, without a device if the session has none.
     """
 
     id: str = ""
     imei: str = ""
     binds: bool = True
+    awaits_login: bool = True
 
 
 NO_IDENTITY = Identity(binds=False)

@@ -29,8 +29,9 @@ CHECKED_PER_BYTE = 16
 """Bytes that strong_start may run a checksum over, for each byte it looks at: keeps hostile input linear."""
 
 _NOISE = re.compile(rb"[\r\n \x00]*")
-_BEGIN = re.compile(rb"xx|yy|[xy]\Z")
-_ANY_START = re.compile(rb"(?=xx[\x05-\xff][\x01-\xff]|yy[\x00-\x10])", re.DOTALL)
+_BEGIN = re.compile(rb"xx(?:.?\Z|.[^xy])|yy(?:.{0,2}\Z|[\x00-\x7f].[^xy])|[xy]\Z", re.DOTALL)
+"""A start; `x` and `y` are no types, so a run of them is skipped."""
+_ANY_START = re.compile(rb"(?=xx[\x05-\xff][^\x00xy]|yy[\x00-\x10].[^xy])", re.DOTALL)
 _SURE_END = re.compile(rb"\r\n(?=xx|yy)")
 
 
@@ -109,46 +110,75 @@ def split(buffer: bytes, start: int, facts: Facts, quiet: bool) -> Split:
         return Split(Status.MORE, begin)
     if buffer[begin : begin + 2] not in (SHORT, EXTENDED, b"x", b"y"):
         return Split(Status.FOREIGN, begin)
-    sure = searched = 0  # the first 0D 0A before a start; where the search for it goes on
-    while True:
+    total = _declared(buffer, begin)
+    if total > 0 and len(buffer) >= begin + total and _ends_well(buffer, begin, total):
+        return Split(Status.FRAME, begin, begin + total)
+    return _split_irregular(buffer, begin, quiet)
+
+
+def _ends_well(buffer: bytes, begin: int, total: int) -> bool:
+    """True when 0D 0A is at the declared end, and the frame is no scan, whose length byte declares nothing."""
+    if buffer[begin + total - 2 : begin + total] != END:
+        return False
+    return buffer[begin + 3] not in SCANS or buffer[begin] != 0x78 or not _may_be_scan(buffer, begin, total)
+
+
+def _split_irregular(buffer: bytes, begin: int, quiet: bool) -> Split:
+    """The careful way of split. Each search goes on where the last one stopped, so all starts together cost one."""
+    nearest = sure = searched = 0  # the next 0D 0A; the next one before a start; where the search for that goes on
+    while begin < len(buffer):
         total = _declared(buffer, begin)
+        if total < 0:
+            begin = resync(buffer, begin + 1)
+            continue
         if not total or (len(buffer) < begin + total and not quiet):
             return Split(Status.MORE, begin)
-        end = begin + total
-        scans = buffer[begin + 3] in SCANS and buffer[begin] == 0x78
-        if buffer[end - 2 : end] == END and not (scans and _may_be_scan(buffer, begin, total)):
-            return Split(Status.FRAME, begin, end)
-        if scans:
-            size = _scan_bytes(buffer, begin)
-            if size and len(buffer) >= begin + size and buffer[begin + size - 2 : begin + size] == END:
-                return Split(Status.FRAME, begin, begin + size)
-            if size != 0 and not quiet and len(buffer) < begin + abs(size):
-                return Split(Status.MORE, begin)
-            if buffer[end - 2 : end] == END:
-                return Split(Status.FRAME, begin, end)
-        if buffer[end - 1 : end + 1] == END:
-            return Split(Status.FRAME, begin, end + 1)
         limit = begin + max(total + STRAY_BYTES, LONGEST_SHORT_BYTES)
-        if sure < begin + 4 and searched < limit:
-            match = _SURE_END.search(buffer, max(begin + 4, searched), limit)
-            sure, searched = (match.start(), match.end()) if match else (0, limit - 3)
-        if begin + 4 <= sure <= limit - 4:
-            return Split(Status.FRAME, begin, sure + 2)
-        if quiet and len(buffer) <= limit and buffer[begin + 4 :].endswith(END):
-            return Split(Status.FRAME, begin, len(buffer))
-        if len(buffer) < (end if quiet else limit):
+        if nearest < begin + 4:
+            nearest = buffer.find(END, begin + 4)
+            nearest = nearest if nearest >= 0 else len(buffer) + 2 * LARGE_FRAME_BYTES
+        if nearest < limit:
+            size = _frame_bytes(buffer, begin, total, quiet)
+            if size:
+                return Split(Status.FRAME, begin, begin + size) if size > 0 else Split(Status.MORE, begin)
+            if sure < begin + 4 and searched < limit:
+                match = _SURE_END.search(buffer, max(begin + 4, searched), limit)
+                sure, searched = (match.start(), match.end()) if match else (0, limit - 3)
+            if begin + 4 <= sure <= limit - 4:
+                return Split(Status.FRAME, begin, sure + 2)
+            if quiet and len(buffer) <= limit and buffer.endswith(END, begin + 4):
+                return Split(Status.FRAME, begin, len(buffer))
+        if len(buffer) < (begin + total if quiet else limit):
             return Split(Status.MORE, begin)
         begin = resync(buffer, begin + 1)
-        if begin >= len(buffer):
-            return Split(Status.MORE, begin)
+    return Split(Status.MORE, begin)
+
+
+def _frame_bytes(buffer: bytes, begin: int, total: int, quiet: bool) -> int:
+    """Bytes of the frame by its own numbers, the length or the counts of a scan; 0: they lead nowhere, -1: wait."""
+    end = begin + total
+    if _ends_well(buffer, begin, total):
+        return total
+    if buffer[begin] == 0x78 and buffer[begin + 3] in SCANS:
+        size = _scan_bytes(buffer, begin)
+        if size > 0 and buffer[begin + size - 2 : begin + size] == END:
+            return size
+        if size and not quiet and len(buffer) < begin + abs(size):
+            return -1
+        if buffer[end - 2 : end] == END:
+            return total
+    return total + 1 if buffer[end - 1 : end + 1] == END else 0
 
 
 def _declared(buffer: bytes, begin: int) -> int:
-    """Bytes of the frame at begin by its length field, 0 while that is not there."""
+    """Bytes of the frame at begin by its length field, 0 while that is not there, -1 when it cannot be right."""
     head = buffer[begin : begin + 4]
     if len(head) < 4:
         return 0
-    return head[2] + 5 if head[0] == 0x78 else int.from_bytes(head[2:]) + 6
+    if head[0] == 0x78:
+        return head[2] + 5
+    total = int.from_bytes(head[2:]) + 6
+    return total if SHORTEST_LENGTH + 6 <= total <= LARGE_FRAME_BYTES else -1
 
 
 def _may_be_scan(buffer: bytes, begin: int, total: int) -> bool:
@@ -171,7 +201,7 @@ def _scan_bytes(buffer: bytes, begin: int) -> int:
 
 
 def resync(buffer: bytes, start: int) -> int:
-    """The next `78 78` or `79 79`, or one such byte at the very end, or the end of the buffer."""
+    """The next `78 78` or `79 79` that a length and a type may follow, or the end of the buffer."""
     match = _BEGIN.search(buffer, start)
     return match.start() if match else len(buffer)
 

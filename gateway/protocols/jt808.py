@@ -102,7 +102,10 @@ _TEXT = re.compile(rb"\(%b\d{10,12},[^()]*\)" % _FOREIGN_WORD)
 _TEXT_ID = re.compile(rb"\(\d{10,12},|\(\d{0,12}\Z")
 _TEXT_STOP = re.compile(rb"[^\x20-\x27\x2a-\x7d]")
 _TIME_REQUEST = re.compile(rb"\(\d{10,12},1,001,BASE,\d+,TIME\)")
-_RESYNC = re.compile(rb"[\x7e\xe7](?:%b|%b)|%b" % (_any_of(_KNOWN), _any_begun(_KNOWN), _TEXT_ID.pattern), re.DOTALL)
+_RESYNC = re.compile(
+    rb"(?:\x7e{1,4}+|\xe7{1,4}+)(?:%b|%b)|%b" % (_any_of(_KNOWN), _any_begun(_KNOWN), _TEXT_ID.pattern), re.DOTALL
+)
+"""With the doubled delimiters that belong to a frame (SWALLOWED_MARKS)."""
 
 
 def detect_text(buffer: bytes, ended: bool) -> Verdict:
@@ -119,12 +122,12 @@ RULES: tuple[Rule, ...] = (Rule(13, NAME, detect_text, first=b"("), Rule(37, NAM
 
 
 def strong_start(buffer: bytes, start: int) -> int:
-    """Index of the first complete frame with a right length and checksum at or after start, or -1."""
+    """Index of the first complete frame with a known message id and a right checksum at or after start, or -1."""
     for match in _WHOLE.finditer(buffer, start):
         mark = buffer[match.start()]
         begin = match.start() + (1 if buffer[match.start() + 1] == mark else 0)
         end = buffer.find(mark, begin + 1)
-        if end >= 0 and _proves_itself(buffer[begin : end + 1]):
+        if end >= 0 and validates(buffer[begin : end + 1]):
             return match.start()
     return -1
 
@@ -135,36 +138,43 @@ def split(buffer: bytes, start: int, facts: Facts, quiet: bool) -> Split:
     A frame that shares its first delimiter with the end of the one before is taken when length and checksum are right.
     Raises FrameError (too_long) when no end comes within 32 KiB (text: 1 KiB).
     """
-    match = _NOISE.match(buffer, start)
-    at = match.end() if match else start
-    if at >= len(buffer):
-        return Split(Status.MORE, at)
-    first = buffer[at]
-    if first in (MARK, OTHER_MARK):
-        return _split_binary(buffer, at)
-    if first == 0x28:
-        return _split_text(buffer, at)
-    return _split_headless(buffer, at)
-
-
-def _split_binary(buffer: bytes, at: int) -> Split:
-    mark = buffer[at]
+    at = start
     while True:
-        match = _RUN[mark].match(buffer, at)
-        body = match.end() if match else at + 1
-        begin = max(at, body - 1 - SWALLOWED_MARKS)
-        if body == len(buffer):
-            return Split(Status.MORE, begin)
-        end = buffer.find(mark, body)
-        if end < 0:
-            if len(buffer) - begin > LARGE_FRAME_BYTES:
-                raise FrameError(Reason.TOO_LONG, "no end of frame", begin)
-            return Split(Status.MORE, begin)
-        if end - body >= SHORTEST_CONTENT_BYTES:
-            break
-        at = end  # too short: what looked like a start was an end, and what follows it noise
+        match = _NOISE.match(buffer, at)
+        at = match.end() if match else at
+        if at >= len(buffer):
+            return Split(Status.MORE, at)
+        first = buffer[at]
+        if first in (MARK, OTHER_MARK):
+            found = _split_binary(buffer, at)
+        elif first == 0x28:
+            found = _split_text(buffer, at)
+        else:
+            found = _split_headless(buffer, at)
+        if isinstance(found, Split):
+            return found
+        at = found
+
+
+def _split_binary(buffer: bytes, at: int) -> Split | int:
+    """What stands at a delimiter; a number: noise, go on there."""
+    mark = buffer[at]
+    match = _RUN[mark].match(buffer, at)
+    body = match.end() if match else at + 1
+    begin = max(at, body - 1 - SWALLOWED_MARKS)
+    if body == len(buffer):
+        return Split(Status.MORE, begin)
+    end = buffer.find(mark, body)
+    if end < 0:
+        if len(buffer) - begin > LARGE_FRAME_BYTES:
+            raise FrameError(Reason.TOO_LONG, "no end of frame", begin)
+        return Split(Status.MORE, begin)
+    if end - body < SHORTEST_CONTENT_BYTES:
+        return end  # what looked like a start was an end, and what follows it noise
     if _KNOWN_ID.match(buffer, body) or _proves_itself(buffer[body - 1 : end + 1]):
         return Split(Status.FRAME, begin, end + 1)
+    if validates(buffer[body - 1 : end + 1]):
+        return end + 1  # a right frame that no device sends
     return Split(Status.FOREIGN, body - 1)
 
 
@@ -177,7 +187,7 @@ def _split_headless(buffer: bytes, at: int) -> Split:
     return Split(Status.MORE if len(buffer) - at < HEADLESS_BYTES else Status.FOREIGN, at)
 
 
-def _split_text(buffer: bytes, at: int) -> Split:
+def _split_text(buffer: bytes, at: int) -> Split | int:
     if not _TEXT_ID.match(buffer, at):
         return Split(Status.FOREIGN, at)
     stop = _TEXT_STOP.search(buffer, at + 1, at + TEXT_FRAME_BYTES)
@@ -186,7 +196,7 @@ def _split_text(buffer: bytes, at: int) -> Split:
             raise FrameError(Reason.TOO_LONG, "no end of text", at)
         return Split(Status.MORE, at)
     if stop[0] != b")":
-        return Split(Status.FOREIGN, stop.start())  # what begins there stands for itself
+        return stop.start()  # what begins there stands for itself
     return Split(Status.FRAME if _TEXT.match(buffer, at) else Status.FOREIGN, at, stop.end())
 
 

@@ -98,8 +98,20 @@ def add_part(login: bytes, address: Address, part: Part) -> bytes:
     return _pack(address, parts)
 
 
-def joined(parts: Iterable[Part], part: Part) -> tuple[bytes, int, bool]:
-    """(body from part 1 on without a gap, how much of it came before this part, True when it is the whole message)."""
+class Joined(NamedTuple):
+    """Parts put together: the body from part 1 on without a gap, and how much of it came before the part at hand.
+
+    reached: no part before the one at hand is missing. whole: no part is missing.
+    """
+
+    body: bytes
+    before: int
+    reached: bool
+    whole: bool
+
+
+def joined(parts: Iterable[Part], part: Part) -> Joined:
+    """Put a part together with those of its message that came."""
     bodies = {one.number: one.body for one in parts if one.of == part.of}
     bodies[part.number] = part.body
     pieces: list[bytes] = []
@@ -110,5 +122,4 @@ def joined(parts: Iterable[Part], part: Part) -> tuple[bytes, int, bool]:
         if number not in bodies:
             break
         pieces.append(bodies[number])
-    body = b"".join(pieces)
-    return body, len(body) if before < 0 else before, len(pieces) == part.total
+    return Joined(b"".join(pieces), before, before >= 0, len(pieces) == part.total)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gateway.protocols import gps103, gt06, h02, jt808, tk103, watch
+from gateway.protocols import gps103, gt06, h02, jt808, meiligao, tk103, watch, xexun
 from gateway.protocols.base import ProtocolModule, Rule, Verdict
+from gateway.protocols.recognised import table as recognised
 
-MODULES: tuple[ProtocolModule, ...] = (tk103, h02, watch, gps103, jt808, gt06)
-PROTOCOLS: dict[str, ProtocolModule] = {module.NAME: module for module in MODULES}
-TABLE: tuple[Rule, ...] = tuple(sorted((rule for module in MODULES for rule in module.RULES), key=lambda r: r.number))
+MODULES: tuple[ProtocolModule, ...] = (tk103, h02, watch, gps103, jt808, gt06, meiligao, xexun)
+"""Protocols that are decoded; each has a twin in processors/decoders."""
+PROTOCOLS: dict[str, ProtocolModule] = {module.NAME: module for module in (*MODULES, *recognised.MODULES)}
+"""Those, and the protocols that are only recognised: framed and kept under their name, never answered."""
+TABLE: tuple[Rule, ...] = tuple(sorted((r for m in PROTOCOLS.values() for r in m.RULES), key=lambda r: r.number))
 DETECT_BYTES = 33 * 1024
 """Bytes that detection looks at: the longest declared length (32 KiB) and its header."""
 LEADING_NOISE = b"\r\n \x00"
@@ -72,7 +75,9 @@ def _walk(rules: tuple[Rule, ...], data: bytes, start: int, transport: str, ende
 
 def strong_start(buffer: bytes, start: int) -> tuple[int, ProtocolModule | None]:
     """The first index at or after start where some protocol's frame surely begins, and whose; (-1, None) when nowhere."""
-    best, owner = -1, None
+    best: int
+    owner: ProtocolModule | None
+    best, owner = recognised.strong_start(buffer, start)
     for module in MODULES:
         index = module.strong_start(buffer, start)
         if index >= 0 and (best < 0 or index < best):

@@ -13,7 +13,7 @@ from gateway.protocols.gt06_wire import Unit, unit_of
 from processors.decoders import gt06_cells, gt06_models, gt06_modules, gt06_position, gt06_reports
 from processors.decoders.gt06_blocks import FIX_BYTES
 from processors.decoders.gt06_cursor import Cursor
-from processors.decoders.gt06_position import CELL_BYTES, MODE_BYTES, WIDE_CELL_BYTES
+from processors.decoders.gt06_position import MODE_BYTES, mode_at
 from schemas.records import Frame, Position
 
 NAME = "gt06"
@@ -74,7 +74,7 @@ _EXTENDED_READERS: dict[int, Reader] = {
     0x33: gt06_cells.sized_blocks,
     0x36: gt06_reports.photo_part,
 }
-_MODED = frozenset((0x22, 0x2D, 0x31, 0x37, 0xA0))
+_MODED = frozenset((0x12, 0x22, 0x2D, 0x31, 0x37, 0xA0))
 
 
 def decode(frame: Frame) -> list[Position]:
@@ -96,8 +96,5 @@ def content(frame: Frame) -> bytes:
     body = payload[unit.begin - 1 : unit.end]
     if unit.type == 0x38:
         return body[: FIX_BYTES + 2] + body[FIX_BYTES + 3 :]
-    if unit.type not in _MODED or len(body) <= FIX_BYTES + CELL_BYTES + MODE_BYTES:
-        return body
-    size = WIDE_CELL_BYTES if unit.type == 0xA0 else CELL_BYTES
-    at = FIX_BYTES + size + (body[FIX_BYTES + 1] >> 7) + MODE_BYTES
-    return body[:at] + body[at + 1 :]
+    at = mode_at(unit.type, body[1:]) if unit.type in _MODED else -1
+    return body[: at + 3] + body[at + MODE_BYTES + 1 :] if at >= 0 else body

@@ -6,6 +6,7 @@ from gateway.protocols.gt06 import imei_at
 from gateway.protocols.gt06_wire import Unit
 from processors.decoders.gt06_blocks import (
     FIX_BYTES,
+    STATUS_BYTES,
     add_alarm,
     apply_info,
     apply_place,
@@ -20,10 +21,15 @@ from processors.decoders.gt06_blocks import (
 )
 from processors.decoders.gt06_cells import cells
 from processors.decoders.gt06_cursor import Cursor, Layout
-from processors.decoders.gt06_modules import is_status_with_modules, read_modules
-from processors.decoders.gt06_position import moded_place, read_mode, read_typed_cell
+from processors.decoders.gt06_modules import are_modules, read_modules
+from processors.decoders.gt06_position import (
+    CELL_BYTES,
+    WIDE_CELL_BYTES,
+    moded_place,
+    read_mode,
+    read_typed_cell,
+)
 from processors.decoders.gt06_reports import status_with_modules
-from schemas.errors import DecodeError
 from schemas.records import Position
 
 Reports = list[Position]
@@ -146,7 +152,8 @@ def x1(cursor: Cursor, unit: Unit, received_ms: int | None) -> Reports:
 def status_or_place(cursor: Cursor, unit: Unit, received_ms: int | None) -> Reports:
     """36: status and modules; in TRX models fix, cell of 4 bytes, mode, odometer, external and battery voltage."""
     data = cursor.rest()
-    if is_status_with_modules(data) or len(data) < FIX_BYTES or not is_dated(data):
+    status = len(data) == STATUS_BYTES or are_modules(data[STATUS_BYTES:], 1)
+    if status or len(data) < FIX_BYTES or not is_dated(data):
         return status_with_modules(cursor, unit, received_ms)
     report = new_report()
     read_fix(cursor, report, received_ms)
@@ -162,27 +169,18 @@ def alarm_with_modules(cursor: Cursor, unit: Unit, received_ms: int | None) -> R
     """39: fix, kind of cell, cell, signal, status, modules. Where that does not come out, the fix alone is sure."""
     report = new_report()
     read_fix(cursor, report, received_ms)
-    place = cursor.rest()
-    whole = new_report()
-    try:
-        read_typed_cell(cursor, whole)
-        cursor.take(1, "cell_rssi")
-        read_alarm_status(cursor, whole, wide_code=True)
-    except DecodeError:
+    data = cursor.rest()
+    if len(data) < 2:
         return [report]
-    left = cursor.left()
-    read_modules(cursor, whole, 1)
-    if left and cursor.left() == left:
+    cell_bytes = (WIDE_CELL_BYTES if data[0] >= 3 else CELL_BYTES) + (data[1] >> 7)
+    behind = data[1 + cell_bytes + 1 + STATUS_BYTES :]
+    if len(data) < 1 + cell_bytes + 1 + STATUS_BYTES or (behind and not are_modules(behind, 1)):
         return [report]
-    return [_joined(report, whole)] if place else [report]
-
-
-def _joined(report: Position, status: Position) -> Position:
-    """The fix of one and all else of the other."""
-    for name in ("device_time_ms", "fix_time_ms", "clock", "valid", "latitude", "longitude", "satellites"):
-        setattr(status, name, getattr(report, name))
-    status.speed_kmh, status.course_deg = report.speed_kmh, report.course_deg
-    return status
+    read_typed_cell(cursor, report)
+    cursor.take(1, "cell_rssi")
+    read_alarm_status(cursor, report, wide_code=True)
+    read_modules(cursor, report, 1)
+    return [report]
 
 
 # -- with an IMEI ---------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from gateway.protocols.gt06_wire import Unit
 from processors.decoders.fields import add_cell
-from processors.decoders.gt06_blocks import STATUS_BYTES, apply_place, apply_time
+from processors.decoders.gt06_blocks import apply_place, apply_time
 from processors.decoders.gt06_cursor import Cursor, Layout
 from schemas.records import Position
 
@@ -37,7 +37,7 @@ def _modules(cursor: Cursor, length_bytes: int) -> Iterator[tuple[int, Cursor]]:
         yield number, Cursor(cursor.data, begin, begin + size)
 
 
-def _are_modules(data: bytes, length_bytes: int) -> bool:
+def are_modules(data: bytes, length_bytes: int) -> bool:
     """True when modules fill data exactly."""
     at = 0
     while at + 2 + length_bytes <= len(data):
@@ -47,7 +47,7 @@ def _are_modules(data: bytes, length_bytes: int) -> bool:
 
 def read_modules(cursor: Cursor, report: Position, length_bytes: int) -> None:
     """The modules of short frames, when they fill what is left exactly: batteries and the start of the engine."""
-    if not _are_modules(cursor.rest(), length_bytes):
+    if not are_modules(cursor.rest(), length_bytes):
         return
     for number, data in _modules(cursor, length_bytes):
         if number == 0x18 and data.left() == 2:
@@ -58,11 +58,6 @@ def read_modules(cursor: Cursor, report: Position, length_bytes: int) -> None:
             report.battery_percent = float(data.number(1, "battery_percent"))
         elif number == 0x32 and data.left() == 1:
             report.attributes["started"] = data.number(1, "started") == 1
-
-
-def is_status_with_modules(data: bytes) -> bool:
-    """True for the content of 36 in its common form; the other one begins with a fix."""
-    return len(data) == STATUS_BYTES or _are_modules(data[STATUS_BYTES:], 1)
 
 
 # -- F1, F2 -----------------------------------------------------------------------------------------------

@@ -138,34 +138,56 @@ _TAILS = {
 # -- 22 and its relatives: fix, cell, mode ----------------------------------------------------------------
 
 
-def moded_place(cursor: Cursor, unit: Unit, received_ms: int | None) -> Reports:
-    """22, 2D, 31, 37, A0: what stands behind the mode is told by the length, and so is a cell of 4 bytes."""
-    report = new_report()
-    read_fix(cursor, report, received_ms)
-    if unit.type == 0x31 and cursor.left() == _SL4X_CELL_BYTES + _SL4X_TAIL_BYTES:
-        read_cell(cursor, report, 2, 4, 2)
-        _read_mode_and_odometer(cursor, report)
-        report.altitude_m = float(cursor.signed(2, "altitude_m"))
-        return [report]
-    wide = unit.type == 0xA0
-    size = (WIDE_CELL_BYTES if wide else CELL_BYTES) + has_wide_network(cursor)
-    if cursor.left() < size:
-        return [report]
-    tail = cursor.left() - size
-    if wide:
-        read_cell(cursor, report, 4, 8)
+def mode_at(kind: int, content: bytes) -> int:
+    """Where the mode begins in the content of a frame of that type, -1 when it has none.
+
+    In front of it are a fix and a cell, which has an id of 4 bytes in some models: then the length is one more.
+    """
+    left = len(content) - FIX_BYTES
+    if left < CELL_BYTES + MODE_BYTES:
+        return -1
+    two = content[FIX_BYTES] >> 7
+    if kind == 0x31 and left == _SL4X_CELL_BYTES + _SL4X_TAIL_BYTES:
+        return FIX_BYTES + _SL4X_CELL_BYTES
+    if kind == 0xA0:
+        size = WIDE_CELL_BYTES + two
     else:
-        read_cell(cursor, report, 2, 4 if tail - 1 in (MODE_BYTES, 7, MODE_BYTES + _SENSOR_BYTES) else 3)
-    if cursor.left() >= MODE_BYTES:
-        read_mode(cursor, report)
-    _read_behind_mode(cursor, report)
+        size = CELL_BYTES + two
+        tail = left - size
+        if kind == 0x12:
+            return FIX_BYTES + size if tail in (MODE_BYTES, MODE_BYTES + 4) else -1
+        if tail - 1 in (MODE_BYTES, MODE_BYTES + 4, MODE_BYTES + _SENSOR_BYTES):
+            size += 1
+    return FIX_BYTES + size if left >= size + MODE_BYTES else -1
+
+
+def moded_place(cursor: Cursor, unit: Unit, received_ms: int | None) -> Reports:
+    """22, 2D, 31, 37, A0: what stands behind the mode is told by the length."""
+    report = new_report()
+    at = mode_at(unit.type, cursor.rest())
+    read_fix(cursor, report, received_ms)
+    if at < 0:
+        if cursor.left() >= CELL_BYTES + has_wide_network(cursor):
+            read_cell(cursor, report)
+        return [report]
+    if unit.type == 0xA0:
+        read_cell(cursor, report, 4, 8)
+    elif unit.type == 0x31 and at == FIX_BYTES + _SL4X_CELL_BYTES:
+        read_cell(cursor, report, 2, 4, 2)
+    else:
+        read_cell(cursor, report, 2, at - FIX_BYTES - 5 - has_wide_network(cursor))
+    read_mode(cursor, report)
+    _read_behind_mode(cursor, report, unit.type)
     return [report]
 
 
-def _read_behind_mode(cursor: Cursor, report: Position) -> None:
+def _read_behind_mode(cursor: Cursor, report: Position, kind: int) -> None:
     left = cursor.left()
     if left == 4:
         _read_odometer(cursor, report)
+    elif left == 6 and kind == 0x31:
+        _read_odometer(cursor, report)
+        report.altitude_m = float(cursor.signed(2, "altitude_m"))
     elif left == _SENSOR_BYTES:
         _read_odometer(cursor, report)
         report.attributes["travel_time"] = cursor.number(4, "travel_time")

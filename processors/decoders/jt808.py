@@ -45,8 +45,8 @@ def decode(frame: Frame) -> list[Position]:
         raise DecodeError(Reason.NOT_DECODED, "encrypted")
     body, before = content[head.body_at : -1], 0
     if head.total and head.message in JOINED:
-        body, before, whole = joined(read_parts(frame.login), part_of(head, content))
-        if before >= len(body):
+        body, before, reached, whole = joined(read_parts(frame.login), part_of(head, content))
+        if not reached:
             raise DecodeError(Reason.SHORT, f"part {head.number} of {head.total}: one before it has not come")
         if not whole and head.message != BATCH:
             return []

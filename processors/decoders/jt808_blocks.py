@@ -113,11 +113,11 @@ def read_obd(report: Position, value: bytes) -> None:
         return
     report.power_v = int.from_bytes(value[:2]) / 10
     report.attributes |= {
-        "rpm": int.from_bytes(value[2:4]),
+        "engine_rpm": int.from_bytes(value[2:4]),
         "obd_speed_kmh": value[4],
         "throttle_raw": value[5],
         "engine_load_raw": value[6],
-        "coolant_c": value[7] - 40,
+        "coolant_temperature_c": value[7] - 40,
     }
 
 
@@ -134,11 +134,11 @@ def _codes(report: Position, value: bytes) -> None:
 
 
 NESTED_OBD: dict[int, Reader] = {
-    0x81: by_length({2: number("rpm")}),
+    0x81: by_length({2: number("engine_rpm")}),
     0x82: by_length({2: field("power_v", over=10)}),
     0x83: by_length({1: number("engine_load_percent")}),
-    0x84: by_length({1: number("coolant_c", plus=-40)}),
-    0x86: by_length({1: number("intake_c", plus=-40)}),
+    0x84: by_length({1: number("coolant_temperature_c", plus=-40)}),
+    0x86: by_length({1: number("intake_temperature_c", plus=-40)}),
     0x89: by_length({1: number("throttle_percent")}),
     0x8B: by_length({17: _vin}),
     0xA0: _codes,
@@ -161,7 +161,7 @@ def read_nested_obd(report: Position, data: bytes) -> None:
 
 NUMBERED_OBD: dict[int, Reader] = {
     0x0002: by_length({2: number("obd_speed_kmh", over=10)}),
-    0x0003: by_length({2: number("rpm")}),
+    0x0003: by_length({2: number("engine_rpm")}),
     0x0004: by_length({2: field("power_v", over=MILLIVOLTS)}),
     0x0050: _vin,
 }

@@ -57,12 +57,11 @@ def _apply_place(report: Position, data: bytes, blind: bool) -> None:
     longitude = longitude[:9]
     if not longitude.isdigit():
         raise DecodeError(Reason.BAD_NUMBER, f"not packed decimal: {longitude}")
-    if not int(latitude) and not int(longitude):
-        return
     north, east = b"N" if flags & _NORTH else b"S", b"E" if flags & _EAST else b"W"
     report.latitude = degrees_of(int(latitude[:2]), int(latitude[2:]) / 10_000, north)
     report.longitude = degrees_of(int(longitude[:3]), int(longitude[3:]) / 10_000, east)
-    report.valid = flags & _VALID != 0 and not blind
+    nowhere = report.latitude == report.longitude == 0  # what devices send without any place
+    report.valid = flags & _VALID != 0 and not blind and not nowhere
 
 
 def _apply_time(report: Position, data: bytes, received_ms: int | None) -> None:

@@ -100,13 +100,12 @@ def apply_status(report: Position, status: int) -> None:
 
 
 def apply_place(report: Position, status: int, latitude: int, longitude: int) -> bool:
-    """Coordinates and whether they are a fix; False for zeros, which are no place.
+    """Set coordinates and whether they are a fix; False when there are none.
 
-    Raises DecodeError (bad_coordinates) for a fix outside the world.
+    Zeros are what devices send for "nowhere": never valid, whatever the bit says. Raises DecodeError (bad_coordinates)
+    for a fix outside the world.
     """
-    if not latitude and not longitude:
-        return False
-    valid = status & VALID != 0
+    valid = status & VALID != 0 and (latitude != 0 or longitude != 0)
     if latitude > 90_000_000 or longitude > 180_000_000:
         if valid:
             raise DecodeError(Reason.BAD_COORDINATES, f"{latitude / 1e6} {longitude / 1e6}")

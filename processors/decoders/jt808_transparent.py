@@ -100,7 +100,7 @@ def _read_codes(report: Position, data: bytes, at: int) -> int:
                 return len(data)
             begin, at = at + 10, at + 10 + int.from_bytes(data[at + 8 : at + 10])
             codes.append(text(data[begin:at]))
-    report.attributes["dtcs"] = " ".join(filter(None, codes))
+    report.attributes["dtcs"] = ",".join(filter(None, codes))
     return at
 
 
@@ -136,10 +136,10 @@ VALUES: dict[int, Reader] = {
     0x0546: by_length({4: field("odometer_m", times=100)}),
     0x052B: by_length({1: field("fuel_percent")}),
     0x052C: by_length({4: number("fuel_used_l", over=100)}),
-    0x052D: by_length({1: number("coolant_c", plus=-40)}),
-    0x052E: by_length({1: number("air_c", plus=-40)}),
+    0x052D: by_length({1: number("coolant_temperature_c", plus=-40)}),
+    0x052E: by_length({1: number("air_temperature_c", plus=-40)}),
     0x0530: by_length({2: field("power_v", over=MILLIVOLTS)}),
     0x0535: by_length({2: number("obd_speed_kmh", over=10)}),
-    0x0536: by_length({2: number("rpm")}),
+    0x0536: by_length({2: number("engine_rpm")}),
 }
 """Values of the engine, by id."""

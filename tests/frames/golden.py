@@ -15,8 +15,8 @@
     rejected_for = ["bad_date"]             # the reasons
     [[expect.positions]]                    # all positions of all frames; times in ISO, "" for none
 
-A field that a position does not name must be absent, except times, clock, level_alarms and silent_alarms. Bytes go through the modules
-alone (split, identify, reply, decode), without a session or a socket.
+A field that a position does not name must be absent, except times, clock, level_alarms and silent_alarms. Bytes go
+through the modules alone (split, identify, reply, decode), without a session or a socket.
 """
 
 from __future__ import annotations

@@ -16,6 +16,8 @@ from tests.integration.line import Line, running_line, wait_until
 ROOT = Path(__file__).parent.parent.parent
 DISPUTED = ROOT / "tests" / "frames" / "DISPUTED.md"
 PROTOCOLS = ("tk103", "h02")
+NUMBERS = ["fix_time_ms", "latitude", "longitude", "altitude_m", "speed_kmh", "course_deg", "satellites", "hdop"]
+NUMBERS += ["odometer_m", "battery_percent", "battery_v", "power_v", "rssi", "fuel_percent"]
 
 
 @pytest.fixture(scope="module")
@@ -70,10 +72,10 @@ def test_clickhouse_returns_what_the_corpus_says(line: Line, corpus: Path) -> No
     peers = [(case, send(line, case)) for case in cases(corpus)]
     time.sleep(1)
     for case, peer in peers:
-        want = [p for p in case["expect"].get("positions", []) if "latitude" in p]
+        want = [p for p in case["expect"].get("positions", []) if "latitude" in p and not factory_clock(case, p)]
         if not want or case["expect"].get("rejected"):
             continue
-        device = "SELECT DISTINCT device_id FROM lodestream.sessions WHERE peer = '%s' AND device_id != ''" % peer
+        device = f"SELECT DISTINCT device_id FROM lodestream.sessions WHERE peer = '{peer}' AND device_id != ''"
         ids = wait_until(lambda sql=device: line.query(sql), 15, f"session of {case['id']}")
         got = rows(line, [row[0] for row in ids])
         judged += 1
@@ -85,13 +87,15 @@ def test_clickhouse_returns_what_the_corpus_says(line: Line, corpus: Path) -> No
     assert not wrong, f"{len(wrong)} of {judged}: {wrong[:8]}"
 
 
+def factory_clock(case: dict[str, Any], position: dict[str, Any]) -> bool:
+    """H02 units whose clock was never set count from 2015: sent today, arrival is their time, not what they say."""
+    return case["protocol"] == "h02" and not position.get("valid") and position.get("fix_time", "").startswith("2015")
+
+
 def rows(line: Line, device_ids: list[str]) -> list[dict[str, Any]]:
     """The stored positions of devices as mappings, under the names that the corpus uses."""
     ids = ",".join("'" + i.replace("\\", "\\\\").replace("'", "\\'") + "'" for i in device_ids)
-    names = (
-        "fix_time_ms valid latitude longitude altitude_m speed_kmh course_deg satellites hdop ignition odometer_m "
-        "battery_percent battery_v power_v rssi fuel_percent alarms cells wifi attributes"
-    ).split()
+    names = [*NUMBERS, "valid", "ignition", "alarms", "cells", "wifi", "attributes"]
     fields = ["toUnixTimestamp64Milli(fix_time_ms)" if n == "fix_time_ms" else n for n in names]
     found = line.query(f"SELECT {', '.join(fields)} FROM lodestream.positions WHERE device_id IN ({ids})")
     out = []

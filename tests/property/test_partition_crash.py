@@ -26,7 +26,7 @@ def drive(seed: int, count: int) -> list[FrameBatch]:
     sessions = {}
     aliases = Aliases()
     records, batch = [], Batch()
-    minutes = {name: 7.0 for name in ("0880123456%02d" % n for n in range(4))}
+    minutes = dict.fromkeys((f"0880123456{n:02}" for n in range(4)), 7.0)
     frames: list[tuple[str, bytes]] = []
     for step in range(count):
         now_ms = START_MS + step * 7_000

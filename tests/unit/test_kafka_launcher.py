@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from deploy.local.kafka import archive, broker, jars, pidfile, probe, storage
 from deploy.local.child import Child
+from deploy.local.kafka import archive, broker, jars, pidfile, probe, storage
 from deploy.local.kafka.errors import LauncherError
 from deploy.local.kafka.java import Java, find_java, parse_version
 

@@ -118,11 +118,11 @@ def test_noise_between_frames_is_published_once() -> None:
 
 def test_unknown_bytes_are_kept_then_given_up_and_the_connection_closed() -> None:
     session = new()
-    assert session.receive(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", 1000).frames == []
+    assert session.receive(b"SSH-2.0-OpenSSH_9.6\r\n", 1000).frames == []
     assert session.advance(3000).close == ""
     turn = session.advance(1000 + module.UNDECIDED_MS)
     assert turn.close == "unknown protocol"
-    assert undecided(turn).startswith(b"GET / HTTP/1.1")
+    assert undecided(turn) == b"SSH-2.0-OpenSSH_9.6\r\n"
     assert session.pending_bytes == 0
 
 

@@ -54,7 +54,7 @@ class Recognised:
     start: Head
     end: FrameEnd
     cap: int = TEXT_FRAME_BYTES
-    noise: re.Pattern[bytes] = re.compile(NOISE)  # noqa: RUF009
+    noise: re.Pattern[bytes] = re.compile(NOISE)
     strong: bytes = b""
     sure: Proof | None = None
     proof: Proof = unproven
@@ -89,6 +89,8 @@ class Recognised:
             return Split(Status.FRAME, begin, end)
         if end == IMPOSSIBLE:
             raise FrameError(Reason.BAD_LENGTH, f"no {self.NAME} frame", begin)
+        if facts.transport == "udp":
+            return Split(Status.FRAME, begin, len(buffer))  # cut short: nothing comes behind a datagram
         if len(buffer) - begin >= self.cap:
             raise FrameError(Reason.TOO_LONG, f"no end of {self.NAME}", begin)
         return Split(Status.MORE, begin)

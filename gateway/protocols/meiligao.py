@@ -1,0 +1,397 @@
+"""Meiligao frames: `$$`, length, packed id, command, data, checksum, CR LF in binary; the data is mostly ASCII text.
+
+TCP and UDP, big-endian. Old units send no length or a wrong one, so a frame whose length does not lead to CR LF ends at
+a CR LF with the right checksum before it, or with another frame, padding or silence behind it.
+"""
+
+from __future__ import annotations
+
+import re
+from binascii import crc_hqx  # polynomial 1021, most significant bit first: CRC-16/CCITT-FALSE when it begins with FFFF
+from collections.abc import Mapping
+
+from gateway.protocols.base import (
+    NO_IDENTITY,
+    Facts,
+    Identity,
+    Reply,
+    Rule,
+    Split,
+    Status,
+    Verdict,
+)
+from gateway.protocols.fields import plain_text, started, verdict, whole_number
+from schemas.errors import FrameError, Reason
+from schemas.records import Attribute
+
+NAME = "meiligao"
+QUIET_MS = 2_000
+OUTPUTS_DIALECT = "outputs"
+"""facts.dialect of a device that refused command 4115: its engine relay is its first output (command 4114)."""
+
+ID_AT, COMMAND_AT, DATA_AT = 4, 11, 13
+TRAILER_BYTES = 4
+"""Checksum and CR LF."""
+SHORTEST = DATA_AT + TRAILER_BYTES
+_LINE_END = b"\r\n"
+_CRC_START = 0xFFFF
+
+_SCAN_BYTES = 2048
+"""How far a frame with a wrong length may go; what needs no length is text."""
+_LENGTH_SLACK = 16
+_ENDS_TRIED = 4
+_CHECKED_BYTES = 64 * 1024
+"""Bytes that one search for a strong start puts through the checksum, at most: keeps hostile input linear."""
+
+_COMMANDS_OF = {
+    0x00: b"[\x01\x02]",
+    0x08: b"\x00",
+    0x0F: b"\x80",
+    0x41: b".",
+    0x49: b"\x02",
+    0x50: b"\x00",
+    0x66: b"\x88",
+    0x90: b"\x16",
+    0x99: b"[\x01-\x03\x55\x66\x77\x88\x99]",
+    0xAA: b"\x00",
+}
+"""First and second byte of the commands that devices send (reference section 8), and of 4902, the answer to a reboot."""
+_KNOWN = b"(?:" + b"|".join(re.escape(bytes([first])) + rest for first, rest in _COMMANDS_OF.items()) + b")"
+_KNOWN_FIRST = b"[" + b"".join(b"\\x%02x" % first for first in _COMMANDS_OF) + b"]"
+_SHORT = b"[\x00-\x07]"
+"""First byte of a length below 2048: no letter, so no text protocol with `$$`."""
+_ANY = (b".",) * 8
+
+_DEVICE = b"\\$\\$" + _SHORT + b".{8}" + _KNOWN
+_PHOTO = b"\\$\\$[\x08-\x7f].{8}\x99\x88"
+_OBD = b"@@" + _SHORT + b".{8}\x99[\x01-\x03]"
+_DEVICE_BEGUN = started((b"\\$", b"\\$", _SHORT, *_ANY, _KNOWN_FIRST))
+_PHOTO_BEGUN = started((b"\\$", b"\\$", b"[\x08-\x7f]", *_ANY, b"\x99"))
+_OBD_BEGUN = started((b"@", b"@", _SHORT, *_ANY, b"\x99"))
+
+_DEVICE_HEAD = re.compile(_DEVICE, re.DOTALL)
+_DEVICE_STARTED = re.compile(_DEVICE_BEGUN, re.DOTALL)
+_OBD_HEAD = re.compile(_OBD, re.DOTALL)
+_OBD_STARTED = re.compile(_OBD_BEGUN, re.DOTALL)
+_HEAD = re.compile(_DEVICE + b"|" + _OBD + b"|" + _PHOTO, re.DOTALL)
+_UNKNOWN_HEAD = re.compile(b"\\$\\$" + _SHORT + b".{10}", re.DOTALL)
+_STARTED = re.compile(b"(?:" + _DEVICE_BEGUN + b"|" + _OBD_BEGUN + b"|" + _PHOTO_BEGUN + b")", re.DOTALL)
+_UNKNOWN_STARTED = re.compile(started((b"\\$", b"\\$", _SHORT, *_ANY, b".")), re.DOTALL)
+_POSSIBLE = re.compile(b"\\$(?:\\Z|\\$(?:\\Z|[\x00-\x7f]))|@(?:\\Z|@(?:\\Z|" + _SHORT + b"))")
+_NOISE = re.compile(rb"[\r\n \x00]*")
+_FOLLOWED = re.compile(rb"[\r\n \x00]{0,16}(?:\$\$|@@)|[\r\n \x00]{17}")
+_OPEN_END = re.compile(rb"[\r\n \x00]{0,16}[$@]?\Z")
+_DATED = re.compile(
+    rb".{0,12}?\d{5,6}(?:\.\d{0,3})?,[AV],\d{3,4}\.\d+,[NS],\d{3,5}\.\d+,[EW],[\d.]{0,8},[\d.]{0,8},"
+    rb"(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d",
+    re.DOTALL,
+)
+
+
+def checksum(data: bytes) -> int:
+    """CRC-16/CCITT-FALSE: polynomial 1021, start FFFF, nothing reflected; `123456789` gives 29B1."""
+    return crc_hqx(data, _CRC_START)
+
+
+def detect_device(buffer: bytes, ended: bool) -> Verdict:
+    """Rule 22: `$$`, a length below 2048 and a command that devices send."""
+    return verdict(_DEVICE_HEAD, _DEVICE_STARTED, buffer, ended)
+
+
+def detect_obd(buffer: bytes, ended: bool) -> Verdict:
+    """Rule 24: `@@` from a device, which one firmware sends with OBD texts."""
+    return verdict(_OBD_HEAD, _OBD_STARTED, buffer, ended)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(22, NAME, detect_device, first=b"$"),
+    Rule(24, NAME, detect_obd, first=b"@"),
+)
+
+
+# -- framing --------------------------------------------------------------------------------------------
+
+
+def strong_start(buffer: bytes, start: int) -> int:
+    """Index of a complete frame with the right checksum at or after start, or -1."""
+    left = _CHECKED_BYTES
+    match = _HEAD.search(buffer, start)
+    while match and left > 0:
+        begin = match.start()
+        end = _declared_end(buffer, begin)
+        if not end:
+            end = buffer.find(_LINE_END, begin + DATA_AT + 2, begin + _SCAN_BYTES) + 2
+        if end >= begin + SHORTEST:
+            left -= end - begin
+            if _proven(buffer, begin, end):
+                return begin
+        match = _HEAD.search(buffer, begin + 1)
+    return -1
+
+
+def _proven(buffer: bytes, begin: int, end: int) -> bool:
+    return checksum(buffer[begin : end - TRAILER_BYTES]) == int.from_bytes(buffer[end - 4 : end - 2])
+
+
+def _length(buffer: bytes, begin: int) -> int:
+    return buffer[begin + 2] << 8 | buffer[begin + 3]
+
+
+def _declared_end(buffer: bytes, begin: int) -> int:
+    """Where the length puts the end: 0 when it is wrong, -1 when so much has not come. buffer holds a whole head."""
+    length = _length(buffer, begin)
+    if length < SHORTEST:
+        return 0
+    end = begin + length
+    if end > len(buffer):
+        return -1
+    return end if buffer[end - 2 : end] == _LINE_END else 0
+
+
+def _limit(buffer: bytes, begin: int) -> int:
+    """Where the search for the end of a frame with a wrong length gives up."""
+    return begin + max(_SCAN_BYTES, _length(buffer, begin) + _LENGTH_SLACK)
+
+
+def split(buffer: bytes, start: int, facts: Facts, quiet: bool) -> Split:
+    """Frame from `$$` (or `@@` of an OBD text) to its CR LF; a frame begun again inside another wins.
+
+    A command that is not known is a frame when its length is right. Raises FrameError (bad_length) when no end is found.
+    """
+    begin = start
+    if buffer[start : start + 2] not in (b"$$", b"@@"):
+        match = _NOISE.match(buffer, start)
+        begin = match.end() if match else start
+        if begin >= len(buffer):
+            return Split(Status.MORE, begin)
+    if not _HEAD.match(buffer, begin):
+        return _split_unknown(buffer, begin, quiet)
+    while True:
+        end = _declared_end(buffer, begin)
+        if end > 0:
+            return Split(Status.FRAME, begin, end)
+        if end < 0 and not quiet:
+            return Split(Status.MORE, begin)
+        first = buffer.find(_LINE_END, begin + DATA_AT + 2, _limit(buffer, begin))
+        again = _begun_again(buffer, begin, first)
+        if not again:
+            break
+        begin = again
+    found = _scan(buffer, begin, first, quiet)
+    if found:
+        return found
+    if begin != start:
+        return Split(Status.FOREIGN, begin)
+    raise FrameError(Reason.BAD_LENGTH, f"no frame ends within {_limit(buffer, begin) - begin} bytes", begin)
+
+
+def _split_unknown(buffer: bytes, begin: int, quiet: bool) -> Split:
+    """What begins without a command that is known: its length must be right."""
+    if _UNKNOWN_HEAD.match(buffer, begin):
+        end = _declared_end(buffer, begin)
+        if end > 0:
+            return Split(Status.FRAME, begin, end)
+        if end < 0 and not quiet:
+            return Split(Status.MORE, begin)
+    elif _STARTED.match(buffer, begin) or _UNKNOWN_STARTED.match(buffer, begin):
+        return Split(Status.MORE, begin)
+    return Split(Status.FOREIGN, begin)
+
+
+def _begun_again(buffer: bytes, begin: int, first: int) -> int:
+    """Where the last head before index first begins when the frame at begin was cut off and begun again, else 0."""
+    again = 0
+    if first >= 0:
+        for match in _HEAD.finditer(buffer, begin + 2, first):
+            again = match.start()
+    return again
+
+
+def _scan(buffer: bytes, begin: int, first: int, quiet: bool) -> Split | None:
+    """The frame at begin has a wrong length: try the CR LF from index first on as its end. None when it has no end."""
+    limit = _limit(buffer, begin)
+    photo = buffer[begin + COMMAND_AT : begin + DATA_AT] == b"\x99\x88"
+    crc, done, at = _CRC_START, begin, first
+    for _ in range(_ENDS_TRIED):
+        if at < 0:
+            if len(buffer) < limit:
+                return Split(Status.MORE, begin)
+            break
+        crc = crc_hqx(buffer[done : at - 2], crc)
+        done = at - 2
+        if crc == int.from_bytes(buffer[done:at]) or _FOLLOWED.match(buffer, at + 2):
+            return Split(Status.FRAME, begin, at + 2)
+        if _OPEN_END.match(buffer, at + 2):
+            # a photo holds any bytes: silence after CR LF is no sign of its end
+            return Split(Status.FRAME, begin, at + 2) if quiet and not photo else Split(Status.MORE, begin)
+        at = buffer.find(_LINE_END, at + 2, limit)
+    return None
+
+
+def resync(buffer: bytes, start: int) -> int:
+    """Index at or after start where a frame may begin: a head that can still be or has been completed, else the end."""
+    first = -1
+    match = _POSSIBLE.search(buffer, start)
+    while match:
+        begin = match.start()
+        if _HEAD.match(buffer, begin):
+            if _declared_end(buffer, begin):
+                return begin
+            limit = _limit(buffer, begin)
+            if first < begin + DATA_AT + 2:
+                first = buffer.find(_LINE_END, begin + DATA_AT + 2)
+                first = len(buffer) if first < 0 else first
+            if first + 2 <= min(limit, len(buffer)):
+                return _begun_again(buffer, begin, first) or begin
+            if len(buffer) < limit:
+                return begin
+        elif _split_unknown(buffer, begin, False).status is not Status.FOREIGN:
+            return begin
+        match = _POSSIBLE.search(buffer, begin + 1)
+    return len(buffer)
+
+
+# -- identity and replies -------------------------------------------------------------------------------
+
+
+def validates(frame: bytes) -> bool:
+    """True for a frame with the right checksum, or with a place and a plausible date."""
+    if len(frame) < SHORTEST or frame[-2:] != _LINE_END or frame[:2] not in (b"$$", b"@@"):
+        return False
+    return _proven(frame, 0, len(frame)) or _DATED.match(frame, DATA_AT) is not None
+
+
+def identify(frame: bytes, facts: Facts) -> Identity:
+    """The id: digits up to the first nibble F. 14 of them are an IMEI without its check digit, and stay as they are.
+
+    All F is an id that was never set; so is all zeros, which is kept as sent where the session knows no better. Keeps the
+    seven bytes in facts.login (a command repeats them), and in facts.dialect that command 4115 was refused.
+    """
+    raw = frame[ID_AT:COMMAND_AT]
+    text = raw.hex().partition("f")[0].upper()
+    if not text or len(raw) < COMMAND_AT - ID_AT:
+        return NO_IDENTITY
+    if not text.strip("0"):
+        return NO_IDENTITY if facts.device_id else Identity(text, binds=False)
+    if facts.login != raw:
+        facts.login = raw
+    if frame[COMMAND_AT:-TRAILER_BYTES] == b"\x41\x15\x00":
+        facts.dialect = OUTPUTS_DIALECT
+    return Identity(text)
+
+
+def reply(frame: bytes, facts: Facts, now_ms: int) -> Reply | None:
+    """4000 and 01 to a login (5000), 0001 and 01 to a heartbeat, 8801 and 6688 to the begin and end of a photo; else None.
+
+    A login comes again after 30 s, so its reply can wait for durability. The question for the server's address (0002)
+    is not answered: the port does not know how it is reached from outside.
+    """
+    if len(frame) < SHORTEST or frame[:2] != b"$$":
+        return None
+    command, data = frame[COMMAND_AT:DATA_AT], frame[DATA_AT:-TRAILER_BYTES]
+    if command == b"\x50\x00":
+        answer, content = b"\x40\x00", b"\x01"
+    elif command == b"\x00\x01":
+        answer, content = command, b"\x01"
+    elif command == b"\x08\x00" and data:
+        answer, content = b"\x88\x01", data[:1]
+    elif command == b"\x0f\x80" and data:
+        answer, content = b"\x66\x88", data[:1] + b"\x00\x00"
+    else:
+        return None
+    return Reply(packet(frame[ID_AT:COMMAND_AT], answer, content))
+
+
+# -- commands -------------------------------------------------------------------------------------------
+
+
+def packet(device: bytes, command: bytes, content: bytes) -> bytes:
+    """A frame to the device. device: its seven id bytes. command: two bytes."""
+    head = b"@@%b%b%b%b" % ((SHORTEST + len(content)).to_bytes(2), device, command, content)
+    return head + checksum(head).to_bytes(2) + _LINE_END
+
+
+_PERIOD_UNIT_S = 10
+_OUTPUTS = 5
+_UNCHANGED = 2
+_PLAIN: dict[str, bytes] = {
+    "position_single": b"\x41\x01",
+    "position_stop": b"\x41\x02\x00\x00",
+    "request_photo": b"\x41\x51",
+    "reboot": b"\x49\x02",
+}
+
+
+def encode_command(kind: str, parameters: Mapping[str, Attribute], facts: Facts, now_ms: int) -> bytes:
+    """Bytes of a command, addressed with the id bytes that the device itself uses.
+
+    Parameters: position_periodic interval_s (a multiple of 10); movement_alarm radius_m; engine_stop and engine_resume
+    alternative (true: switch the first output, false: the engine relay; absent: the output once the relay was refused);
+    output_control index (1 to 5) and enable; set_timezone utc_offset_s (whole minutes); custom data (hex of the command
+    and its data). Raises ValueError for a command that these devices have not.
+    """
+    content = _content(kind, parameters, facts)
+    return packet(_address(facts), content[:2], content[2:])
+
+
+def _address(facts: Facts) -> bytes:
+    if len(facts.login) == COMMAND_AT - ID_AT:
+        return facts.login
+    digits = facts.device_id[:14] if len(facts.device_id) == 15 else facts.device_id
+    if not re.fullmatch("[0-9A-Ea-e]{1,14}", digits):
+        raise ValueError("the device has not said who it is")
+    return bytes.fromhex(digits.ljust(14, "F"))
+
+
+def _content(kind: str, parameters: Mapping[str, Attribute], facts: Facts) -> bytes:
+    if kind in _PLAIN:
+        return _PLAIN[kind]
+    if kind in ("engine_stop", "engine_resume"):
+        return _engine(kind == "engine_stop", parameters.get("alternative"), facts)
+    if kind == "output_control":
+        index = whole_number(parameters, "index", 1, _OUTPUTS)
+        enable = parameters.get("enable")
+        if not isinstance(enable, bool):
+            raise ValueError(f"enable must be true or false, not {enable!r}")
+        return _outputs(index, enable)
+    if kind == "position_periodic":
+        return b"\x41\x02" + _multiple(parameters, "interval_s", _PERIOD_UNIT_S, 0, 0xFFFF).to_bytes(2)
+    if kind == "movement_alarm":
+        return b"\x41\x06" + whole_number(parameters, "radius_m", 0, 0xFFFF).to_bytes(2)
+    if kind == "set_timezone":
+        return b"\x41\x32%d" % _multiple(parameters, "utc_offset_s", 60, -12 * 60, 14 * 60)
+    if kind == "custom":
+        return _custom(plain_text(parameters, "data"))
+    raise ValueError(f"meiligao devices have no command {kind}")
+
+
+def _engine(stop: bool, alternative: Attribute | None, facts: Facts) -> bytes:
+    if alternative is None:
+        alternative = facts.dialect == OUTPUTS_DIALECT
+    if not isinstance(alternative, bool):
+        raise ValueError(f"alternative must be true or false, not {alternative!r}")
+    return _outputs(1, stop) if alternative else b"\x41\x15" + bytes([stop])
+
+
+def _outputs(index: int, enable: bool) -> bytes:
+    states = [_UNCHANGED] * _OUTPUTS
+    states[index - 1] = int(enable)
+    return b"\x41\x14" + bytes(states)
+
+
+def _multiple(parameters: Mapping[str, Attribute], name: str, unit: int, low: int, high: int) -> int:
+    """A required whole number in units of `unit`, between low and high of them. Raises ValueError."""
+    value = whole_number(parameters, name, low * unit, high * unit)
+    if value % unit:
+        raise ValueError(f"{name} must be a multiple of {unit}, not {value}")
+    return value // unit
+
+
+def _custom(text: str) -> bytes:
+    try:
+        content = bytes.fromhex(text)
+    except ValueError:
+        content = b""
+    if not 2 <= len(content) < 1024:
+        raise ValueError("data must be the hex digits of a command of two bytes and its data")
+    return content
