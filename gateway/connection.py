@@ -34,6 +34,8 @@ class Ports:
     paused: deque[Connection]
     limit: int
     closing: bool
+    replied_ms: list[int]
+    """Arrivals of the chunks that were replied to since the publisher last counted them."""
     bytes_tcp = bytes_udp = writes = 0
     """Counted here because a metric object costs a microsecond per chunk; the sweep hands them over."""
 
@@ -94,6 +96,7 @@ class _Endpoint:
     def durable(self) -> None:
         """Some chunk is durable: write the replies of all leading durable chunks at once, in their order."""
         ports, parts, now = self._ports, [], _now_ms()
+        replied = ports.replied_ms
         oldest_ms = now - int(ports.settings.reply_max_age_s * 1000)
         while self._chunks and not self._chunks[0].missing:
             chunk = self._chunks.popleft()
@@ -104,7 +107,7 @@ class _Endpoint:
                     continue
                 parts.append(chunk.reply)
                 self.replies += chunk.replies
-                ports.metrics.reply_seconds.observe((now - chunk.received_ms) / 1000)
+                replied.append(chunk.received_ms)
         if parts:
             self._write(parts[0] if len(parts) == 1 else b"".join(parts))
             ports.writes += 1

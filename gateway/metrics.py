@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schemas.clients.metrics import COUNT_BUCKETS, LATENCY_BUCKETS_S
+from schemas.clients.metrics import COUNT_BUCKETS, LATENCY_BUCKETS_S, AgeHistogram
 
 
 class GatewayMetrics:
@@ -33,7 +33,10 @@ class GatewayMetrics:
         self.no_identity = counter("no_identity_frames", "Frames whose connection never identified.", "protocol")
         self.replies = counter("replies", "Replies written, one write each may answer several frames.")
         self.replies_dropped = counter("replies_dropped", "Replies not sent.", "reason")
-        self.reply_seconds = seconds("reply_seconds", "From the last byte of a chunk to its reply being written.")
+        self.reply_seconds = AgeHistogram(
+            "gateway_reply_seconds", "From the last byte of a chunk to its reply being written.", "transports"
+        )
+        registry.register(self.reply_seconds)
         self.produce_seconds = seconds("produce_seconds", "From handing a record to Kafka to its acknowledgement.")
         self.produce_failures = counter(
             "produce_failures", "Failed sends; each is repeated. More than a few: see the broker."

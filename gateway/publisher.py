@@ -78,12 +78,14 @@ class Publisher:
         metrics: GatewayMetrics,
         aliases: Aliases,
         on_room: Callable[[], None],
+        on_replied: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._gateway_id = gateway_id
         self._metrics = metrics
         self._aliases = aliases
         self._on_room = on_room
+        self._on_replied = on_replied
         self._lanes = [Lane(number) for number in range(settings.kafka_partitions)]
         self._partitions: dict[str, Lane] = {}
         self._urgent: set[Lane] = set()
@@ -265,6 +267,7 @@ class Publisher:
                 owners[chunk.owner] = None
         for owner in owners:
             owner.durable()
+        self._on_replied()
         if self.full:
             self.refresh_full()
         if not self.full:

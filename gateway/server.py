@@ -41,12 +41,13 @@ class Server(Ports):
         self.gateway_id = gateway_id
         self.metrics = metrics
         self.aliases = aliases
-        self.publisher = Publisher(settings, gateway_id, metrics, aliases, self.resume_some)
+        self.publisher = Publisher(settings, gateway_id, metrics, aliases, self.resume_some, self.count_replied)
         self.session_log = SessionLog(gateway_id, settings.kafka_partitions, self.publisher.send_session_rows)
         self.connections: set[Connection] = set()
         self.peers: dict[tuple[str, int], Peer] = {}
         self.waiting: set[Connection] = set()
         self.paused: deque[Connection] = deque()
+        self.replied_ms = []
         self.port = 0
         self.limit = settings.connections or self._files_allow()
         self._sequence = 0
@@ -110,6 +111,12 @@ class Server(Ports):
         self._udp.sendto(data, address)
 
     # -- flow -------------------------------------------------------------------------------------------------------
+
+    def count_replied(self) -> None:
+        """The chunks of a record were replied to just now: their latencies, all at once."""
+        if self.replied_ms:
+            self.metrics.reply_seconds.observe("tcp and udp", self.replied_ms, now_ms())
+            self.replied_ms.clear()
 
     def resume_some(self) -> None:
         """There is room again: let some paused connections read. In steps, or all deliver at once and it is full again."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any, TextIO
 
+from deploy.cli.explain import explain
 from gateway.aliases import Aliases
 from gateway.session import OutFrame, Session, Turn
 from processors.decoders.registry import DECODERS
@@ -57,12 +58,16 @@ class Stream:
     def unknown_bytes(self) -> int:
         return self._unknown_before + self.session.unknown_bytes
 
-    def rows(self, turn: Turn) -> list[dict[str, Any]]:
+    def rows(self, turn: Turn, explained: bool) -> list[dict[str, Any]]:
         """The frames of a turn as decode prints them; undecided bytes are no frames."""
-        return [frame_row(out, self.transport, self._now_ms) for out in turn.frames if out.kind != FrameKind.UNDECIDED]
+        return [
+            frame_row(out, self.transport, self._now_ms, explained)
+            for out in turn.frames
+            if out.kind != FrameKind.UNDECIDED
+        ]
 
 
-def frame_row(out: OutFrame, transport: str, received_ms: int | None) -> dict[str, Any]:
+def frame_row(out: OutFrame, transport: str, received_ms: int | None, explained: bool) -> dict[str, Any]:
     """One frame: what the gateway decided and what the decoder reads."""
     arrived = None if received_ms is None else out.received_ms
     frame = Frame(out.payload, out.protocol, out.device_id or None, arrived, transport, out.row.dialect, out.row.login)
@@ -78,7 +83,7 @@ def frame_row(out: OutFrame, transport: str, received_ms: int | None) -> dict[st
             rejected = str(error)
     if out.kind == FrameKind.NO_IDENTITY:
         rejected = str(Reason.NO_IDENTITY)  # what it reads is shown all the same; the line keeps it in `rejected`
-    return {
+    row = {
         "protocol": out.protocol or None,
         "device_id": out.device_id or None,
         "frame_hex": out.payload.hex(),
@@ -86,6 +91,9 @@ def frame_row(out: OutFrame, transport: str, received_ms: int | None) -> dict[st
         "positions": [position_row(p, out.device_id, out.protocol, arrived) for p in positions],
         "rejected": rejected,
     }
+    if explained and decoder is not None:
+        row["explain"] = explain(frame)
+    return row
 
 
 def position_row(position: Position, device_id: str, protocol: str, received_ms: int | None) -> dict[str, Any]:
@@ -132,7 +140,7 @@ def _hex(text: str) -> bytes:
         raise BadLine(f"not hex: {text[:40]!r} (for text use --text)") from None
 
 
-def run(lines: Iterable[bytes], out: TextIO, text: bool) -> int:
+def run(lines: Iterable[bytes], out: TextIO, text: bool, explained: bool = False) -> int:
     """Decode line by line; returns the exit code: 1 when a line was malformed (it is named, the others are decoded)."""
     streams: dict[tuple[str, str], Stream] = {}
     code = 0
@@ -148,13 +156,13 @@ def run(lines: Iterable[bytes], out: TextIO, text: bool) -> int:
             if stream is None:
                 stream = streams[name, transport] = Stream(name, transport)
             turn = stream.feed(data, received_ms)
-            row |= {"frames": stream.rows(turn), "pending_bytes": stream.session.pending_bytes}
+            row |= {"frames": stream.rows(turn, explained), "pending_bytes": stream.session.pending_bytes}
             if turn.close:
                 row["close"] = turn.close
         out.write(json.dumps(row) + "\n")
         out.flush()
     for stream in streams.values():
-        frames = stream.rows(stream.finish())
+        frames = stream.rows(stream.finish(), explained)
         row = {"session": stream.name, "end": True, "frames": frames, "unknown_bytes": stream.unknown_bytes}
         out.write(json.dumps(row) + "\n")
     out.flush()

@@ -168,7 +168,8 @@ def topics_repair(bootstrap: str, group: str) -> None:
 @cli.command()
 @click.argument("file", type=click.File("rb"), default="-")
 @click.option("--text", is_flag=True, help=r"Lines are text, not hex; \r \n \t \0 and \xNN are understood.")
-def decode(file: Any, text: bool) -> None:
+@click.option("--explain", "explained", is_flag=True, help="Add to each frame which bytes mean what.")
+def decode(file: Any, text: bool, explained: bool) -> None:
     """Show what the port would make of bytes: frames, device, reply, positions. Needs no services.
 
     One chunk a line: hex, or text with --text, or JSON {"hex": …, "session": …, "transport": "tcp|udp",
@@ -176,12 +177,13 @@ def decode(file: Any, text: bool) -> None:
 
     \b
     Example: echo 283038...29 | lodestream decode -
+    Example: lodestream decode --explain frames.txt | jq '.frames[].explain[]'
     Example: echo '*HQ,8800123456,V1,101112,A,5130.2500,N,00007.6500,W,019.71,045,150126,FFFFFFFF#' |
              lodestream decode --text -
     """
     from deploy.cli.decode import run
 
-    sys.exit(run(file, sys.stdout, text))
+    sys.exit(run(file, sys.stdout, text, explained))
 
 
 @cli.command()

@@ -28,7 +28,8 @@ class Verdict(IntEnum):
 
 Detect = Callable[[bytes, bool], Verdict]
 """(buffer from its first candidate byte, ended) -> verdict. `ended`: nothing more will come for now (a datagram, or 2 s
-of silence), so MORE then counts as NO, and rules that are decided by silence give their end answer."""
+of silence), so MORE then counts as NO, and rules that are decided by silence give their end answer. Not ended, NO is
+final: whatever begins with these bytes is NO too. Never raises, for any bytes but none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,12 +25,16 @@ LONGEST_SHORT_BYTES = 512
 STRAY_BYTES = 260
 """Bytes behind the declared end in which the end of an extended frame of wrong length is looked for."""
 MOST_ACCESS_POINTS, MOST_CELLS = 32, 32
+NO_TYPES = b"xy"
+"""Bytes that are no types, so that a run of them costs nothing."""
+_LEAST = 8
+"""Bytes in front of the end of a frame of wrong length, at least."""
 CHECKED_PER_BYTE = 16
 """Bytes that strong_start may run a checksum over, for each byte it looks at: keeps hostile input linear."""
 
 _NOISE = re.compile(rb"[\r\n \x00]*")
 _BEGIN = re.compile(rb"xx(?:.?\Z|.[^xy])|yy(?:.{0,2}\Z|[\x00-\x7f].[^xy])|[xy]\Z", re.DOTALL)
-"""A start; `x` and `y` are no types, so a run of them is skipped."""
+"""A start with a length and a type, as far as they are there."""
 _ANY_START = re.compile(rb"(?=xx[\x05-\xff][^\x00xy]|yy[\x00-\x10].[^xy])", re.DOTALL)
 _SURE_END = re.compile(rb"\r\n(?=xx|yy)")
 
@@ -141,17 +145,26 @@ def _split_irregular(buffer: bytes, begin: int, quiet: bool) -> Split:
             size = _frame_bytes(buffer, begin, total, quiet)
             if size:
                 return Split(Status.FRAME, begin, begin + size) if size > 0 else Split(Status.MORE, begin)
-            if sure < begin + 4 and searched < limit:
-                match = _SURE_END.search(buffer, max(begin + 4, searched), limit)
+            if sure < begin + _LEAST and searched < limit:
+                match = _SURE_END.search(buffer, max(begin + _LEAST, searched), limit)
                 sure, searched = (match.start(), match.end()) if match else (0, limit - 3)
-            if begin + 4 <= sure <= limit - 4:
-                return Split(Status.FRAME, begin, sure + 2)
-            if quiet and len(buffer) <= limit and buffer.endswith(END, begin + 4):
-                return Split(Status.FRAME, begin, len(buffer))
+            if begin + _LEAST <= sure <= limit - 4:
+                return _found(buffer, begin, sure + 2)
+            if quiet and len(buffer) <= limit and buffer.endswith(END, begin + _LEAST):
+                return _found(buffer, begin, len(buffer))
         if len(buffer) < (begin + total if quiet else limit):
             return Split(Status.MORE, begin)
         begin = resync(buffer, begin + 1)
     return Split(Status.MORE, begin)
+
+
+def _found(buffer: bytes, begin: int, end: int) -> Split:
+    """The frame of wrong length, unless a start that was none hides one that its CRC proves."""
+    inner = strong_start(buffer[begin + 1 : end], 0)
+    if inner < 0:
+        return Split(Status.FRAME, begin, end)
+    begin += 1 + inner
+    return Split(Status.FRAME, begin, begin + _declared(buffer, begin))
 
 
 def _frame_bytes(buffer: bytes, begin: int, total: int, quiet: bool) -> int:
@@ -167,18 +180,22 @@ def _frame_bytes(buffer: bytes, begin: int, total: int, quiet: bool) -> int:
             return -1
         if buffer[end - 2 : end] == END:
             return total
-    return total + 1 if buffer[end - 1 : end + 1] == END else 0
+    if buffer[end - 1 : end + 1] == END:
+        return total + 1
+    return -1 if len(buffer) == end and buffer[end - 1] == 0x0D and not quiet else 0
 
 
 def _declared(buffer: bytes, begin: int) -> int:
-    """Bytes of the frame at begin by its length field, 0 while that is not there, -1 when it cannot be right."""
-    head = buffer[begin : begin + 4]
+    """Bytes of the frame at begin by its length field, 0 while the type is not there, -1 when they cannot be right."""
+    head = buffer[begin : begin + 5]
     if len(head) < 4:
         return 0
     if head[0] == 0x78:
-        return head[2] + 5
-    total = int.from_bytes(head[2:]) + 6
-    return total if SHORTEST_LENGTH + 6 <= total <= LARGE_FRAME_BYTES else -1
+        return head[2] + 5 if head[3] not in NO_TYPES else -1
+    total = int.from_bytes(head[2:4]) + 6
+    if not SHORTEST_LENGTH + 6 <= total <= LARGE_FRAME_BYTES:
+        return -1
+    return 0 if len(head) < 5 else total if head[4] not in NO_TYPES else -1
 
 
 def _may_be_scan(buffer: bytes, begin: int, total: int) -> bool:

@@ -90,7 +90,11 @@ _HEADLESS = re.compile(_any_of(_HEADS), re.DOTALL)
 _HEADLESS_BEGUN = re.compile(_any_begun(_HEADS), re.DOTALL)
 _NOISE = re.compile(rb"(?:[\r\n ]|\x00(?![\x01-\x03]|\Z))*")
 """What may stand between frames; a NUL that may begin a message id is none."""
-_RUN = {MARK: re.compile(rb"\x7e+"), OTHER_MARK: re.compile(rb"\xe7+")}
+_TOO_SHORT = {
+    mark: re.compile(rb"(?:%b[^%b]{0,%d}(?=%b))*+" % (one, one, SHORTEST_CONTENT_BYTES - 1, one), re.DOTALL)
+    for mark, one in ((MARK, rb"\x7e"), (OTHER_MARK, rb"\xe7"))
+}
+"""Delimiters with less than a frame up to the next one: what looks like a start was an end, and what follows it noise."""
 
 _WORDS = (b",1,001,BASE,", b",1,001,ELOCK,")
 _TEXT_WHOLE = re.compile(rb"\(\d{10,12}(?:%b)" % b"|".join(_WORDS))
@@ -103,7 +107,9 @@ _TEXT_ID = re.compile(rb"\(\d{10,12},|\(\d{0,12}\Z")
 _TEXT_STOP = re.compile(rb"[^\x20-\x27\x2a-\x7d]")
 _TIME_REQUEST = re.compile(rb"\(\d{10,12},1,001,BASE,\d+,TIME\)")
 _RESYNC = re.compile(
-    rb"(?:\x7e{1,4}+|\xe7{1,4}+)(?:%b|%b)|%b" % (_any_of(_KNOWN), _any_begun(_KNOWN), _TEXT_ID.pattern), re.DOTALL
+    rb"(?:\x7e{1,4}+|\xe7{1,4}+)(?:\Z|(?=[%b])(?:%b|%b))|%b"
+    % (b"".join(first for first, _ in _KNOWN), _any_of(_KNOWN), _any_begun(_KNOWN), _TEXT_ID.pattern),
+    re.DOTALL,
 )
 """With the doubled delimiters that belong to a frame (SWALLOWED_MARKS)."""
 
@@ -159,23 +165,21 @@ def split(buffer: bytes, start: int, facts: Facts, quiet: bool) -> Split:
 def _split_binary(buffer: bytes, at: int) -> Split | int:
     """What stands at a delimiter; a number: noise, go on there."""
     mark = buffer[at]
-    match = _RUN[mark].match(buffer, at)
-    body = match.end() if match else at + 1
-    begin = max(at, body - 1 - SWALLOWED_MARKS)
-    if body == len(buffer):
-        return Split(Status.MORE, begin)
+    match = _TOO_SHORT[mark].match(buffer, at)
+    start = begin = match.end() if match else at
+    while begin > max(at, start - SWALLOWED_MARKS) and buffer[begin - 1] == mark:
+        begin -= 1
+    body = start + 1
     end = buffer.find(mark, body)
     if end < 0:
         if len(buffer) - begin > LARGE_FRAME_BYTES:
             raise FrameError(Reason.TOO_LONG, "no end of frame", begin)
         return Split(Status.MORE, begin)
-    if end - body < SHORTEST_CONTENT_BYTES:
-        return end  # what looked like a start was an end, and what follows it noise
-    if _KNOWN_ID.match(buffer, body) or _proves_itself(buffer[body - 1 : end + 1]):
+    if _KNOWN_ID.match(buffer, body) or _proves_itself(buffer[start : end + 1]):
         return Split(Status.FRAME, begin, end + 1)
-    if validates(buffer[body - 1 : end + 1]):
+    if validates(buffer[start : end + 1]):
         return end + 1  # a right frame that no device sends
-    return Split(Status.FOREIGN, body - 1)
+    return Split(Status.FOREIGN, start)
 
 
 def _split_headless(buffer: bytes, at: int) -> Split:

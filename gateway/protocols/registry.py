@@ -27,6 +27,18 @@ def _by_first_byte(raw: bool) -> tuple[tuple[Rule, ...], ...]:
 
 RAW_RULES = _by_first_byte(raw=True)
 RULES = _by_first_byte(raw=False)
+_CANDIDATES: dict[bytes, tuple[Rule, ...]] = {}
+"""Rules by the first two bytes, filled as beginnings come; 65,536 of them at most, nearly all without a rule."""
+
+
+def _candidates(data: bytes) -> tuple[Rule, ...]:
+    """The rules that the first two bytes do not exclude: a NO to a beginning is a NO to all that begins so."""
+    head = data[:2]
+    rules = _CANDIDATES.get(head)
+    if rules is None:
+        rules = tuple(rule for rule in RULES[head[0]] if rule.detect(head, False) is not Verdict.NO)
+        _CANDIDATES[head] = rules
+    return rules
 
 
 class Detection(NamedTuple):
@@ -56,7 +68,7 @@ def detect(buffer: bytes, start: int, transport: str, ended: bool) -> Detection:
     stripped = data.lstrip(LEADING_NOISE)
     if not stripped:
         return Detection(None, start + len(data), more=not ended)
-    return _walk(RULES[stripped[0]], stripped, start + len(data) - len(stripped), transport, ended)
+    return _walk(_candidates(stripped), stripped, start + len(data) - len(stripped), transport, ended)
 
 
 def _walk(rules: tuple[Rule, ...], data: bytes, start: int, transport: str, ended: bool) -> Detection:

@@ -28,6 +28,7 @@ _PHONE = rb"[^\x00-\x1f,\x7f]{0,40}+"
 _TIME = rb"\d{0,6}+(?:\.\d{0,6}+)?+"
 _WHOLE = re.compile(rb"(?:(\d{1,14}+),%b,)?+G[PN]RMC,%b,[AV]" % (_PHONE, _TIME))
 _BEGUN = re.compile(rb"(?:\d{1,14}+(?:\Z|,%b(?:\Z|,)))?+(?:%b|G[PN]RMC,%b(?:\Z|,\Z))" % (_PHONE, started(_RMC), _TIME))
+_LEFT = re.compile(rb"\d{1,14}+,%b,(?=G[PN]RMC,)" % _PHONE)
 _CELL = re.compile(rb",\+?\d{0,15}+,,[FL],")
 _CELL_BEGUN = re.compile(rb"\Z|,\+?+\d{0,15}+" + started((b",", b",", b"[FL]", b",")))
 
@@ -69,7 +70,7 @@ _NEXT = re.compile(rb"(?:(\d{1,14}+)(?:\Z|,%b(?:\Z|,)))?+%b" % (_PLAIN_PHONE, _b
 _NEXT_BYTES = 64
 """More than the longest _NEXT."""
 _RESYNC = re.compile(
-    rb"(?<!\d)\d{1,14}+(?:\Z|,%b(?:\Z|,%b))|%b|,\+?+\d{0,15}+%b"
+    rb"\d{1,14}+(?:\Z|,%b(?:\Z|,%b))|%b|,\+?+\d{0,15}+%b"
     % (_PHONE, _begun_or_whole(_RMC), _begun_or_whole(_RMC), _begun_or_whole((b",", b",", b"[FL]", b",")))
 )
 _STRONG = re.compile(
@@ -140,8 +141,10 @@ def split(buffer: bytes, start: int, facts: Facts, quiet: bool) -> Split:
             continue
         reached = _REACHED.match(buffer, begin)
         if reached is None:
-            waits = _BEGUN.match(buffer, begin) or _CELL_BEGUN.match(buffer, begin)
-            return Split(Status.MORE if waits else Status.FOREIGN, begin)
+            if _BEGUN.match(buffer, begin) or _CELL_BEGUN.match(buffer, begin):
+                return Split(Status.MORE, begin)
+            left = _LEFT.match(buffer, begin)  # skipped at once, else it would be refused again from each of its digits
+            return Split(Status.FOREIGN, left.end() if left else begin)
         at = reached.end()
         if at >= len(buffer):
             return Split(Status.MORE, begin)

@@ -18,6 +18,7 @@ WEEK_ROLLOVER_MS = 7168 * DAY_MS
 """1024 weeks: GPS receivers with an old firmware fall back by this."""
 EPOCH_DAY = date(1970, 1, 1).toordinal()
 
+_NUMBER_BYTES = 64
 _NUMBER = re.compile(rb" *([+-]?\d+(?:\.\d*)?|[+-]?\.\d+) *")
 
 
@@ -25,8 +26,11 @@ _NUMBER = re.compile(rb" *([+-]?\d+(?:\.\d*)?|[+-]?\.\d+) *")
 
 
 def number_or_none(field: bytes) -> float | None:
-    """A decimal number with optional sign, point and padding blanks; None for anything else (also nan, 1e5, 1_0)."""
-    if field.replace(b".", b"", 1).isdigit() or _NUMBER.fullmatch(field):
+    """A decimal number with optional sign, point and padding blanks; None for anything else (also nan, 1e5, 1_0).
+
+    So many digits that no float holds them are no number either.
+    """
+    if len(field) <= _NUMBER_BYTES and (field.replace(b".", b"", 1).isdigit() or _NUMBER.fullmatch(field)):
         return float(field)
     return None
 

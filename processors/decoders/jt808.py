@@ -12,7 +12,7 @@ from gateway.protocols.jt808 import JOINED
 from gateway.protocols.jt808_parts import joined, part_of, read_parts
 from gateway.protocols.jt808_wire import ENCRYPTED, JOINTECH, MARK, Head, content_of, mark_of, read_head, sum_is_right
 from processors.decoders.jt808_jointech import read_jointech
-from processors.decoders.jt808_location import read_location, time_or_none
+from processors.decoders.jt808_location import CORE_BYTES, read_location, time_or_none
 from processors.decoders.jt808_reports import REPORTS, read_text
 from processors.decoders.jt808_transparent import read_transparent
 from schemas.errors import DecodeError, Reason
@@ -120,6 +120,9 @@ def _each(body: bytes, spans: list[tuple[int, int]], received_ms: int | None) ->
     reports = []
     failure: DecodeError | None = None
     for begin, end in spans:
+        if end - begin < CORE_BYTES:
+            failure = failure or DecodeError(Reason.SHORT, f"location of {end - begin} bytes")
+            continue
         try:
             reports.append(read_location(body, begin, end, received_ms))
         except DecodeError as error:

@@ -16,6 +16,8 @@ _RESULTS = ("done", "failed", "wrong", "not supported")
 _TEXT_PARAMETERS = range(0x10, 0x18)
 """Parameters whose value is text however short it is (servers, APN, user)."""
 _ACCELERATION_BYTES = 12
+_MOST_SAMPLES = 1023 // _ACCELERATION_BYTES
+"""What fits in a body."""
 
 
 def _with(**attributes: bool | float | str) -> Reports:
@@ -104,7 +106,8 @@ def _driver_card(head: Head, body: bytes) -> Reports:
 
 def _acceleration(head: Head, body: bytes) -> Reports:
     """2070: samples of time and three numbers, sign and magnitude, of unknown scale: one report, time of the last."""
-    samples = [body[at : at + _ACCELERATION_BYTES] for at in range(0, len(body) - 11, _ACCELERATION_BYTES)]
+    count = min(len(body) // _ACCELERATION_BYTES, _MOST_SAMPLES)
+    samples = [body[at * _ACCELERATION_BYTES : (at + 1) * _ACCELERATION_BYTES] for at in range(count)]
     if not samples:
         return []
     told = [",".join(str(signed_magnitude(one[at : at + 2])) for at in (6, 8, 10)) for one in samples]
@@ -143,9 +146,9 @@ def _general_answer(head: Head, body: bytes) -> Reports:
 
 def _parameters(head: Head, body: bytes) -> Reports:
     """0104: serial u16, count u8, then id u32, length u8, value: `0001=60; 0013=host`."""
-    told = []
+    told: list[str] = []
     at = 3
-    while at + 5 <= len(body):
+    while at + 5 <= len(body) and len(told) < body[2]:
         number = int.from_bytes(body[at : at + 4])
         stop = at + 5 + body[at + 4]
         told.append(f"{number:04X}={_parameter(number, body[at + 5 : stop])}")

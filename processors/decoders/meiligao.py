@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from struct import Struct
 
-from gateway.protocols.meiligao import COMMAND_AT, DATA_AT, ID_AT, SHORTEST, TRAILER_BYTES
+from gateway.protocols.meiligao import TRAILER_BYTES
+from gateway.protocols.meiligao_commands import COMMAND_AT, DATA_AT, ID_AT, SHORTEST
 from processors.decoders.fields import number_or_none
 from processors.decoders.meiligao_position import apply_place, apply_time, read_position
 from schemas.errors import DecodeError, Reason
@@ -37,6 +38,7 @@ _ALARMS = {
 _INPUT_ACTIVE, _INPUT_RELEASED = range(0x01, 0x06), range(0x31, 0x36)
 
 _STORED_HEADER_BYTES = 6
+_MOST_RECORDS = 255
 _TAGS = Struct(">15I")
 _TAG_PLACE = re.compile(rb"\|(\d{5,6}(?:\.\d*)?),(\d{6}),([\d.]{3,12}),([NS]),([\d.]{3,12}),([EW])")
 _PHOTO_DATA = Struct(">BHBB")
@@ -147,7 +149,7 @@ def _retransmission(data: bytes, received_ms: int | None) -> list[Position]:
         raise DecodeError(Reason.SHORT, "retransmission without records")
     reports: list[Position] = []
     failure: DecodeError | None = None
-    for record in data[1:].split(b"\\"):
+    for record in data[1:].split(b"\\", _MOST_RECORDS)[:_MOST_RECORDS]:
         if not record:
             continue
         try:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from _pytest.mark.structures import ParameterSet
 
-from gateway.protocols.registry import PROTOCOLS, detect
+from gateway.protocols.registry import MODULES, detect
 from processors.decoders.registry import DECODERS
 from tests.frames.golden import CASES, load, reply_right, run, wrong_fields
 
@@ -17,8 +17,8 @@ def named(paths: list[Path]) -> list[ParameterSet]:
 
 
 def test_cases_exist_for_every_protocol() -> None:
-    assert set(PROTOCOLS) == set(DECODERS)
-    assert set(PROTOCOLS) <= {path.parent.name for path in CASES}
+    assert {module.NAME for module in MODULES} == set(DECODERS)
+    assert set(DECODERS) <= {path.parent.name for path in CASES}
 
 
 @pytest.mark.parametrize("path", named(CASES))

@@ -255,7 +255,7 @@ WORST = [
 
 def _seconds(call: Callable[[], object]) -> float:
     best = 1.0
-    for _ in range(3):
+    for _ in range(8):
         start = time.perf_counter()
         call()
         best = min(best, time.perf_counter() - start)

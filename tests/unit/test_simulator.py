@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
 import math
+import operator
 import re
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from deploy.simulator.options import Options, SimulatorError
 from deploy.simulator.protocols import ENCODERS
 from deploy.simulator.protocols.base import Encoder, Frame, luhn_digit
 from deploy.simulator.protocols.h02 import H02
+from deploy.simulator.protocols.jt808 import Jt808
 from deploy.simulator.protocols.tk103 import Tk103
 from deploy.simulator.result import Result, add
 from deploy.simulator.routes import METRES_PER_DEGREE, Vehicle, VehicleState
@@ -124,7 +127,24 @@ def test_h02_heartbeat_is_echoed_without_its_fields() -> None:
     assert not beat.position
 
 
+def test_jt808_location_is_the_vector_of_the_reference() -> None:
+    """Section 10 of the format, with the id, the altitude and the serial number of this device."""
+    encoder = Jt808(1, 0)
+    frame = encoder.next_frame(WEST._replace(latitude=51.504167, odometer_m=6700.0), SECOND, 0)
+    head = f"02000028 {encoder.device_id} 0000"
+    body = "000000000000000b0311e4270001f20c0000016d002d260115181112 010400000043 300118 31010b"
+    content = bytes.fromhex((head + body).replace(" ", ""))
+    assert frame.data[1:-2] == content
+    assert functools.reduce(operator.xor, frame.data[1:-1]) == 0
+    answer = bytes.fromhex(f"80010005{encoder.device_id}00000000020000")
+    assert frame.expect == b"\x7e" + answer + bytes((functools.reduce(operator.xor, answer),)) + b"\x7e"
+    assert (frame.position, frame.time_ms) == (True, SECOND * 1000)
+    south = frames_of_kind(encoder, SOUTH, "0200")[0]
+    assert south.data[17:21].hex() == "00000006"  # a fix, south, east
+
+
 def test_replies_are_cut_where_they_end() -> None:
+    assert Jt808(1, 0).reply_end(b"\x7eabc\x7e\x7e") == 5
     assert Tk103(1, 0).reply_end(b"(0AP05)(0AS012)") == 7
     assert Tk103(1, 0).reply_end(b"(0AP0") == 0
     assert H02(1, 0).reply_end(b"*HQ,1,HTBT#*HQ") == 11
@@ -136,7 +156,7 @@ def test_ids_are_unique_stable_and_of_no_real_device(kind: type[Encoder]) -> Non
     assert len(set(ids)) == 3000
     assert ids == [kind(7, index).device_id for index in range(3000)]
     assert not set(ids) & {kind(8, index).device_id for index in range(3000)}
-    assert {len(one) for one in ids} == {15 if kind is Tk103 else 10}
+    assert {len(one) for one in ids} == {{"tk103": 15, "jt808": 12}.get(kind.NAME, 10)}
     assert all(one.isdigit() and luhn_digit(one[:-1]) != int(one[-1]) for one in ids)
 
 

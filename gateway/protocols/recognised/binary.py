@@ -32,6 +32,8 @@ _teltonika_login = Head(_LOGIN)
 
 def _detect_teltonika_datagram(buffer: bytes, ended: bool) -> Verdict:
     """Rule 1: length, packet id, 01, packet id, and the length and digits of an IMEI; the datagram is whole."""
+    if not ended:
+        return MORE
     digits = buffer[8 : 8 + int.from_bytes(buffer[6:8])] if len(buffer) >= 23 else b""
     if 10 <= len(digits) <= 20 and buffer[4] == 1 and digits.isdigit():
         return YES if int.from_bytes(buffer[:2]) == len(buffer) - 2 else NO
@@ -332,6 +334,8 @@ _CALAMP_MINIMA = {0: 0, 1: 6, 2: 40, 3: 56, 4: 40, 5: 40, 6: 0, 7: 0, 8: 38, 9: 
 
 def _detect_calamp(buffer: bytes, ended: bool) -> Verdict:
     """Rule 64, datagrams only: an options header with a mobile id, then a service, a type and its shortest body."""
+    if not ended:
+        return MORE
     if len(buffer) < 6 or not buffer[0] & 0x80 or not buffer[0] & 1 or not 1 <= buffer[1] <= 10:
         return NO
     at, kind = 1, 0

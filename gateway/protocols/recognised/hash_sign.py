@@ -18,10 +18,10 @@ _BLOCK = re.compile(rb"#(?:I|T)#(\d{1,6});")
 
 
 def _detect_wialon_datagram(buffer: bytes, ended: bool) -> Verdict:
-    """Rule 43: the form of datagrams, with the id first. On TCP silence decides: an id alone is no evidence."""
-    if not _with_id.whole.match(buffer):
-        return NO
-    return YES if ended else MORE
+    """Rule 43: the form of datagrams, with the id first. On TCP silence decides, and an id alone postpones nothing."""
+    if _with_id.whole.match(buffer):
+        return YES if ended else MORE
+    return MORE if not ended and len(buffer) < 3 and _with_id.begun(buffer) else NO
 
 
 def _wialon_end(buffer: bytes, start: int, quiet: bool) -> int:

@@ -32,10 +32,7 @@ class Head:
     __slots__ = ("_begun", "_begun_source", "first", "longest", "search", "source", "whole")
 
     def __init__(self, pattern: bytes) -> None:
-        tokens = _TOKEN.findall(pattern)[::-1]
-        choices = _choices(tokens)
-        if tokens:
-            raise ValueError(f"unpaired parenthesis in {pattern!r}")
+        choices = _parsed(pattern)
         self.source = rb"(?:" + pattern + rb")"
         self.whole = re.compile(self.source, re.DOTALL)
         self.longest = max(map(_width, choices))
@@ -66,6 +63,19 @@ class Head:
             if self.begun(buffer, at):
                 return at
         return len(buffer)
+
+
+def first_bytes(pattern: bytes) -> bytes:
+    """The bytes that a pattern of the same kind can begin with, in order."""
+    return bytes(sorted(set().union(*map(_first, _parsed(pattern)))))
+
+
+def _parsed(pattern: bytes) -> tuple[tuple[_Item, ...], ...]:
+    tokens = _TOKEN.findall(pattern)[::-1]
+    choices = _choices(tokens)
+    if tokens:
+        raise ValueError(f"unpaired parenthesis in {pattern!r}")
+    return choices
 
 
 def _choices(tokens: list[bytes]) -> tuple[tuple[_Item, ...], ...]:

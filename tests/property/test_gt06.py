@@ -1,0 +1,255 @@
+"""Laws of the gt06 modules: cuts do not matter, garbage costs only itself, no foreign frame is claimed, nothing is slow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.protocols import gt06
+from gateway.protocols.base import Facts, Split, Status, Verdict
+from gateway.protocols.fields import crc_x25
+from processors.decoders import gt06 as decoder
+from schemas.errors import DecodeError, FrameError
+from schemas.records import Frame
+from tests.frames.golden import CASES, load, split_all
+
+OWN = [path for path in CASES if path.parent.name == "gt06"]
+SAMPLES = [
+    bytes.fromhex(chunk) for path in OWN if load(path)["expect"]["protocol"] == "gt06" for chunk in load(path)["chunks"]
+]
+HEARTBEAT = bytes.fromhex("78780a1346060400020005cc4b0d0a")
+PLACE = bytes.fromhex("787822221a010f0a0b0cc905869aac0003807c241c2d00ea0a0702009c8c0100000003216a0d0a")
+STORED = bytes.fromhex("787822221a010f0a0b0cc905869aac0003807c241c2d00ea0a0702009c8c0100010004")
+WORST_BYTES = 64 * 1024
+WORST_S = 0.05
+ARRIVAL_MS = 1_768_471_872_000
+
+
+def payloads(chunks: list[bytes]) -> list[bytes]:
+    return list(split_all(gt06, chunks, Facts(), False))
+
+
+def name(path: Path) -> str:
+    return path.stem
+
+
+def test_checksum_is_the_documented_one() -> None:
+    assert crc_x25(b"123456789") == 0x906E
+    assert crc_x25(b"") == 0
+
+
+@pytest.mark.parametrize("path", OWN, ids=name)
+def test_every_cut_gives_the_same_frames(path: Path) -> None:
+    whole = b"".join(bytes.fromhex(chunk) for chunk in load(path)["chunks"])
+    wanted = payloads([whole])
+    assert payloads([whole[at : at + 1] for at in range(len(whole))]) == wanted
+    for at in range(1, len(whole), 1 if len(whole) < 500 else 7):
+        assert payloads([whole[:at], whole[at:]]) == wanted, at
+
+
+@pytest.mark.parametrize("path", OWN, ids=name)
+def test_detection_waits_and_then_stays(path: Path) -> None:
+    """Over the bytes as they come the answer is MORE, then the final one for good, which is that of the whole."""
+    case = load(path)
+    first = bytes.fromhex((case.get("setup") or case["chunks"])[0])
+    rules = [rule for rule in gt06.RULES if first[0] in rule.first]
+    answers = [max(rule.detect(first[:end], False) for rule in rules) for end in range(1, len(first) + 1)]
+    final = Verdict.YES if case["expect"]["protocol"] else Verdict.NO
+    decided = answers.index(final)
+    assert set(answers[:decided]) <= {Verdict.MORE}
+    assert set(answers[decided:]) == {final}
+    assert all(rule.detect(first[:end], True) is not Verdict.MORE for rule in rules for end in range(len(first)))
+
+
+def test_no_frame_of_another_protocol_is_claimed() -> None:
+    for path in CASES:
+        case = load(path)
+        if path.parent.name == "gt06" or case["expect"].get("detected", case["expect"]["protocol"]) == "gt06":
+            continue
+        for chunk in case.get("setup", []) + case["chunks"]:
+            data = bytes.fromhex(chunk)
+            answers = {rule.detect(data, True) for rule in gt06.RULES if not data or data[0] in rule.first}
+            assert Verdict.YES not in answers, path
+            assert gt06.strong_start(data, 0) < 0, path
+
+
+@given(data=st.data())
+@settings(max_examples=300, deadline=None)
+def test_cuts_of_glued_and_damaged_frames(data: st.DataObject) -> None:
+    """Frames glued in any order, with bytes changed, lost and put in between: any cut gives the same frames."""
+    stream = bytearray(b"".join(data.draw(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=4)))[:3000])
+    for _ in range(data.draw(st.integers(0, 4))):
+        at = data.draw(st.integers(0, len(stream) - 1))
+        stream[at : at + data.draw(st.integers(0, 3))] = data.draw(
+            st.one_of(st.binary(max_size=3), st.sampled_from([b"x", b"xx", b"yy", b"\r\n", b"\r\nxx", b"\x17", b"\r"]))
+        )
+        stream = stream or bytearray(b"x")
+    whole = bytes(stream)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
+    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
+    assert payloads(chunks) == payloads([whole])
+
+
+@given(data=st.data())
+@settings(max_examples=600, deadline=None)
+def test_only_device_errors(data: st.DataObject) -> None:
+    """Whatever the bytes, split raises only FrameError, decode only DecodeError, identify and reply nothing."""
+    if data.draw(st.booleans()):
+        payload = data.draw(st.sampled_from([b"", b"xx", b"yy"])) + data.draw(st.binary(max_size=200))
+    else:
+        mutable = bytearray(data.draw(st.sampled_from(SAMPLES)))
+        for _ in range(data.draw(st.integers(1, 6))):
+            mutable[data.draw(st.integers(0, len(mutable) - 1))] = data.draw(st.integers(0, 255))
+        payload = bytes(mutable)
+    facts = Facts(login=b"\x03T")
+    for piece in (payload, *split_all(gt06, [payload], facts, True), *split_all(gt06, [payload], facts, False)):
+        assert piece in payload
+        gt06.identify(piece, facts)
+        gt06.reply(piece, facts, ARRIVAL_MS)
+        gt06.validates(piece)
+        for received_ms in (None, ARRIVAL_MS):
+            check_decoded(Frame(piece, "gt06", received_ms=received_ms))
+
+
+def check_decoded(frame: Frame) -> None:
+    decoder.content(frame)
+    try:
+        positions = decoder.decode(frame)
+    except DecodeError:
+        return
+    for position in positions:
+        assert position.latitude is None or -90 <= position.latitude <= 90
+        assert position.longitude is None or -180 <= position.longitude <= 180
+        assert (position.latitude is None) == (position.longitude is None)
+        assert not (position.valid and not (position.latitude or position.longitude))
+        assert position.course_deg is None or 0 <= position.course_deg <= 360
+        assert not (position.attributes.get("charging") and "power_cut" in position.alarms)
+
+
+@pytest.mark.parametrize("kind", range(256))
+def test_every_type_of_every_length(kind: int) -> None:
+    """Any type with any length of content, in both forms: decoded, rejected or kept."""
+    for fill in (0x00, 0x09, 0x1A, 0xFF):
+        for size in (*range(70), 100, 120, 200):
+            body = bytes((size + 5, kind)) + bytes((fill,)) * size + b"\x00\x01"
+            frame = b"xx" + body + crc_x25(body).to_bytes(2) + b"\r\n"
+            check_decoded(Frame(frame, "gt06", received_ms=ARRIVAL_MS))
+            body = b"\x00" + body
+            check_decoded(Frame(b"yy" + body + crc_x25(body).to_bytes(2) + b"\r\n", "gt06", received_ms=ARRIVAL_MS))
+
+
+@pytest.mark.parametrize(
+    "noise", [b"\x00\xff\x7e\x01\x02", b"hello\r\n", b"x", b"yx", b"\r\n\r\n", b"xx\x13", b"xy\x00"], ids=repr
+)
+def test_noise_costs_only_the_noise(noise: bytes) -> None:
+    found = payloads([noise + HEARTBEAT + noise + PLACE + HEARTBEAT])
+    assert found[-1] == HEARTBEAT
+    assert sum(frame in (HEARTBEAT, PLACE) for frame in found) >= 2
+
+
+def test_a_wrong_length_costs_one_frame_at_most() -> None:
+    for length in range(256):
+        damaged = HEARTBEAT[:2] + bytes((length,)) + HEARTBEAT[3:]
+        assert payloads([damaged + HEARTBEAT * 60])[-30:] == [HEARTBEAT] * 30, length
+
+
+def test_a_report_sent_again_has_the_same_content() -> None:
+    body = STORED[2:]
+    stored = STORED + crc_x25(body).to_bytes(2) + b"\r\n"
+    assert stored[-6:-4] != PLACE[-6:-4]
+    assert decoder.content(Frame(stored, "gt06")) == decoder.content(Frame(PLACE, "gt06"))
+    assert decoder.decode(Frame(stored, "gt06"))[0].attributes["archive"] is True
+    other = PLACE[:4] + b"\x1b" + PLACE[5:]
+    assert decoder.content(Frame(other, "gt06")) != decoder.content(Frame(PLACE, "gt06"))
+
+
+def test_only_a_right_checksum_validates() -> None:
+    assert gt06.validates(HEARTBEAT)
+    for at in range(2, len(HEARTBEAT) - 2):
+        damaged = bytearray(HEARTBEAT)
+        damaged[at] ^= 1
+        assert not gt06.validates(bytes(damaged)), at
+
+
+def test_strong_start_behind_garbage() -> None:
+    assert gt06.strong_start(b"\x01\x02xx\r\n\x05" + HEARTBEAT, 0) == 7
+    assert gt06.strong_start(b"\x01\x02" + HEARTBEAT[:-1], 0) == -1
+
+
+def _repeat(pattern: bytes) -> bytes:
+    return (pattern * (WORST_BYTES // len(pattern) + 1))[:WORST_BYTES]
+
+
+WORST = [
+    pytest.param(_repeat(pattern), id=repr(pattern[:20]))
+    for pattern in (
+        *(bytes([byte]) for byte in b"xy\r\n\x00\x17"),
+        *(b"xy", b"xx\r\n", b"xxA\r\nB", b"yyA\r\nB", b"yy\x00\x10\r\n", b"yy\x0f\xff\x12\r\n", b"xx\x17\x17"),
+        *(
+            b"xx\x00\x17",
+            b"xx\x20\x69\r\n ",
+            b"xx\r\x01",
+            b"yy\x7f\xfa\x12",
+            b"yy\x00\x08\x94",
+            b"xx\x08\x94" + b"\r\n" * 5,
+        ),
+        *(b"x" * 500 + b"\r\nA", HEARTBEAT, HEARTBEAT[:-1], PLACE[:-2] + b"\r", b"xx\xff\x12" + b"\r\nA" * 80),
+    )
+]
+HEADS = [b"xx\xff" + bytes((kind,)) for kind in (0x12, 0x15, 0x18, 0x36, 0x69, 0x95)] + [
+    b"yy\xff\xff" + bytes((kind,)) for kind in (0x21, 0x32, 0x70, 0x8C, 0x94, 0xF1)
+]
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    best = 1.0
+    for _ in range(5):
+        start = time.perf_counter()
+        call()
+        best = min(best, time.perf_counter() - start)
+        if best < WORST_S / 2:
+            break
+    return best
+
+
+def split_once(data: bytes) -> list[Split]:
+    """All splits of one buffer, as a session makes them."""
+    found, at = [], 0
+    while at < len(data):
+        try:
+            one = gt06.split(data, at, Facts(), False)
+        except FrameError:
+            at = gt06.resync(data, at + 1)
+            continue
+        found.append(one)
+        if one.status is Status.MORE:
+            break
+        at = one.end if one.status is Status.FRAME else max(gt06.resync(data, one.start + 1), one.start + 1)
+    return found
+
+
+@pytest.mark.parametrize("worst", WORST)
+def test_worst_input_is_linear(worst: bytes) -> None:
+    """64 KiB of the worst bytes through each entry in less than 50 ms; split, once a frame of 8 bytes, in twice that."""
+
+    def decode(payload: bytes) -> None:
+        try:
+            decoder.decode(Frame(payload, "gt06", received_ms=ARRIVAL_MS))
+        except DecodeError:
+            return
+
+    for payload in (worst, *(head + worst[:WORST_BYTES] for head in HEADS)):
+        assert _seconds(lambda payload=payload: decode(payload)) < WORST_S  # type: ignore[misc]
+        assert _seconds(lambda payload=payload: gt06.identify(payload, Facts())) < WORST_S  # type: ignore[misc]
+        assert _seconds(lambda payload=payload: gt06.reply(payload, Facts(), ARRIVAL_MS)) < WORST_S  # type: ignore[misc]
+    for rule in gt06.RULES:
+        assert _seconds(lambda rule=rule: rule.detect(worst, False)) < WORST_S  # type: ignore[misc]
+    assert _seconds(lambda: gt06.validates(worst)) < WORST_S
+    assert _seconds(lambda: gt06.strong_start(worst, 0)) < WORST_S
+    assert _seconds(lambda: gt06.resync(worst, 1)) < WORST_S
+    assert _seconds(lambda: split_once(worst)) < 2 * WORST_S
