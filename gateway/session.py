@@ -11,14 +11,16 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from gateway.aliases import Aliases
-from gateway.protocols.base import Facts, Identity, ProtocolModule, Status
-from gateway.protocols.registry import LEADING_NOISE, detect, strong_start
+from gateway.protocols.base import Facts, Identity, ProtocolModule, Status, Verdict
+from gateway.protocols.registry import LEADING_NOISE, detect, strong_index, strong_start
 from schemas.errors import FrameError
 from schemas.records import FrameKind
 
 STRONG_START_BYTES = 64
 """Undecided bytes after which a certain start is looked for behind leading garbage."""
 UNDECIDED_BYTES = 1024
+STRONG_TRIES = 8
+NOISE_KEPT_BYTES = 512
 STRONG_WINDOW_BYTES = 2048
 """How far behind noise on a decided connection a certain start is looked for: keeps hostile noise linear."""
 WHOLE_BYTES = 33 * 1024
@@ -98,7 +100,7 @@ class Session:
     )
 
     def __init__(self, session_id: str, peer: str, transport: str, opened_ms: int, aliases: Aliases) -> None:
-        self.facts = Facts(transport=transport)
+        self.facts = Facts(transport=transport, strong=strong_index)
         self.row = SessionRow(session_id, peer, transport, opened_ms, "", b"")
         self.aliases = aliases
         self.devices: dict[str, None] = {}
@@ -248,36 +250,62 @@ class Session:
     def _foreign(self, data: bytes, at: int, now_ms: int, turn: Turn, quiet: bool) -> tuple[int, bool]:
         """Bytes that the connection's protocol does not accept: another protocol that proves itself, or noise."""
         assert self._module is not None
-        if self._switch(data, at, detect(data, at, self.facts.transport, quiet).module, quiet):
+        found = detect(data, at, self.facts.transport, quiet)
+        if self._switch(data, at, found.module, quiet) is Verdict.YES:
             return at, False
         own = max(self._module.resync(data, at + 1), at + 1)
-        offset, module = strong_start(data[at : own + STRONG_WINDOW_BYTES], 0)
-        start = at + offset
-        if at <= start < own and module is not self._module and self._switch(data, start, module, quiet):
+        start, verdict = self._other_start(data, at, own, quiet)
+        if verdict is not Verdict.NO:
             self._skip(data[at:start], now_ms, turn)
-            return start, False
-        found = detect(data, at, self.facts.transport, quiet)
+            return start, verdict is Verdict.MORE
         if (found.more or found.module) and not quiet and len(data) - at <= UNDECIDED_BYTES:
             return at, True
+        if own == len(data) and not quiet:
+            # The end of noise may be the beginning of a frame: it stays until more comes, or silence.
+            keep = max(at, own - NOISE_KEPT_BYTES)
+            self._skip(data[at:keep], now_ms, turn)
+            return keep, True
         self._skip(data[at:own], now_ms, turn)
         return own, False
 
-    def _switch(self, data: bytes, at: int, module: ProtocolModule | None, quiet: bool) -> bool:
-        """Change to another protocol when a complete frame of it at `at` proves itself."""
+    def _other_start(self, data: bytes, at: int, own: int, quiet: bool) -> tuple[int, Verdict]:
+        """Where in noise, before this protocol's own next start, a frame of another protocol stands or has begun."""
+        window, offset = data[at : own + STRONG_WINDOW_BYTES], 0
+        for _ in range(STRONG_TRIES):
+            offset, module = strong_start(window, offset)
+            if offset < 0 or at + offset >= own:
+                break
+            verdict = self._switch(data, at + offset, module, quiet)
+            if verdict is Verdict.YES or (verdict is Verdict.MORE and not quiet and offset):
+                return at + offset, verdict
+            offset += 1
+        return own, Verdict.NO
+
+    def _switch(self, data: bytes, at: int, module: ProtocolModule | None, quiet: bool) -> Verdict:
+        """Change to another protocol when a complete frame of it stands at `at`; MORE: it is not complete yet.
+
+        The frame must prove itself (checksum, plausible date), or be text from its start to its end: bytes that the table
+        names, that this connection's own protocol refuses, and that end as their protocol ends.
+        """
         if module is None or module is self._module:
-            return False
+            return Verdict.NO
         try:
             status, start, end = module.split(data, at, self.facts, quiet)
         except FrameError:
-            return False
-        if status is not Status.FRAME or not module.validates(data[start:end]):
-            return False
+            return Verdict.NO
+        if status is Status.MORE:
+            return Verdict.MORE
+        if status is not Status.FRAME or start > at:
+            return Verdict.NO
+        frame = data[start:end]
+        if not (module.validates(frame) or frame.isascii()):
+            return Verdict.NO
         self._enter(module)
-        return True
+        return Verdict.YES
 
     def _enter(self, module: ProtocolModule) -> None:
         if self.facts.transport == "udp" and self._udp_protocol not in ("", module.NAME):
-            self.facts = Facts(transport="udp")  # another device behind the same address
+            self.facts = Facts(transport="udp", strong=strong_index)  # another device behind the same address
         self._udp_protocol = module.NAME
         self._module = module
         self.protocol = module.NAME

@@ -95,7 +95,7 @@ class PositionRows:
                 1 if p.valid else 0,
                 flags,
                 moving,
-                ",".join(p.alarms) if p.alarms else "",
+                ",".join(dict.fromkeys(p.alarms)) if p.alarms else "",  # a set: a frame may tell one twice
                 cells,
                 wifi,
                 attributes,

@@ -49,12 +49,17 @@ class Rule:
     first: bytes = b""
 
 
+def _nowhere(_buffer: bytes, _start: int, /) -> int:
+    return -1
+
+
 @dataclass(slots=True)
 class Facts:
     """What a session knows and a module may use or learn: it lives as long as the session.
 
     device_id: identity of the session, decided by the gateway. dialect and login travel with each frame to its decoder.
-    frame_bytes: length of the last frame without a length field of its own (h02 binary).
+    frame_bytes: length of the last frame without a length field of its own (h02 binary). strong: index at or after start
+    where a frame of any protocol surely begins, or -1; given by the session, for framers that end where the next begins.
     """
 
     transport: str = "tcp"
@@ -62,6 +67,7 @@ class Facts:
     dialect: str = ""
     login: bytes = b""
     frame_bytes: int = 0
+    strong: Callable[[bytes, int], int] = _nowhere
 
 
 class Status(IntEnum):

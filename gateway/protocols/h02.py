@@ -27,6 +27,10 @@ NAME = "h02"
 QUIET_MS = 500
 SHORTEST_BINARY_BYTES = 32
 LONGEST_BINARY_BYTES = 64
+STRONG_BYTES = 1024
+"""How much behind a binary frame is looked at for the frame of another protocol; a binary one must be whole to count."""
+HEAD_BYTES = 64
+"""Bytes in which the start of another protocol's text frame shows itself."""
 COPY_BYTES = 32
 """Length of an `X` frame: the copy of a record under a second id."""
 CERTAIN_BYTES = 9
@@ -126,15 +130,16 @@ def _split_binary(buffer: bytes, begin: int, facts: Facts, quiet: bool) -> Split
     available = len(buffer) - begin
     if buffer[begin] == 0x58:
         return Split(Status.FRAME if available >= COPY_BYTES else Status.MORE, begin, begin + COPY_BYTES)
-    length = _binary_length(buffer, begin, facts.frame_bytes, quiet)
+    length = _binary_length(buffer, begin, facts, quiet)
     if not length:
         return Split(Status.MORE, begin)
     facts.frame_bytes = length
     return Split(Status.FRAME, begin, begin + length)
 
 
-def _binary_length(buffer: bytes, begin: int, last: int, quiet: bool) -> int:
-    """Length of the binary frame at begin, 0 when only more bytes or silence can tell. last: length before, or 0."""
+def _binary_length(buffer: bytes, begin: int, facts: Facts, quiet: bool) -> int:
+    """Length of the binary frame at begin, 0 when only more bytes or silence can tell."""
+    last = facts.frame_bytes
     if last:
         answer = _boundary(buffer, begin + last, quiet)
         if answer is not Verdict.NO:
@@ -144,7 +149,10 @@ def _binary_length(buffer: bytes, begin: int, last: int, quiet: bool) -> int:
         if answer is not Verdict.NO:
             return match.start() - begin if answer is Verdict.YES else 0
     available = len(buffer) - begin
-    if available <= LONGEST_BINARY_BYTES:
+    other = facts.strong(buffer[begin : begin + LONGEST_BINARY_BYTES + STRONG_BYTES], SHORTEST_BINARY_BYTES)
+    if SHORTEST_BINARY_BYTES <= other <= LONGEST_BINARY_BYTES:
+        return other  # a frame of another protocol stands there
+    if available <= LONGEST_BINARY_BYTES + (0 if quiet else HEAD_BYTES):
         return available if quiet and available >= SHORTEST_BINARY_BYTES else 0
     # What follows is no frame of this protocol. The report ends with byte 31 at the earliest; the rest is noise.
     return last or SHORTEST_BINARY_BYTES

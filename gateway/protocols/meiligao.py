@@ -44,8 +44,8 @@ _SCAN_BYTES = 2048
 """How far a frame with a wrong length may go; what needs no length is text."""
 _LENGTH_SLACK = 16
 _ENDS_TRIED = 4
-_CHECKED_BYTES = 64 * 1024
-"""Bytes that one search for a strong start puts through the checksum, at most: keeps hostile input linear."""
+_SEARCHED_BYTES = 64 * 1024
+"""What one search for a strong start looks at, at most, in heads and checksums: keeps hostile input linear."""
 
 _COMMANDS_OF = {
     0x00: b"[\x01\x02]",
@@ -81,7 +81,18 @@ _HEAD = re.compile(_DEVICE + b"|" + _OBD + b"|" + _PHOTO, re.DOTALL)
 _UNKNOWN_HEAD = re.compile(b"\\$\\$" + _SHORT + b".{10}", re.DOTALL)
 _STARTED = re.compile(b"(?:" + _DEVICE_BEGUN + b"|" + _OBD_BEGUN + b"|" + _PHOTO_BEGUN + b")", re.DOTALL)
 _UNKNOWN_STARTED = re.compile(started((b"\\$", b"\\$", _SHORT, *_ANY, b".")), re.DOTALL)
-_POSSIBLE = re.compile(b"\\$(?:\\Z|\\$(?:\\Z|[\x00-\x7f]))|@(?:\\Z|@(?:\\Z|" + _SHORT + b"))")
+_POSSIBLE = re.compile(
+    # A group stands for a command that is known. Without one the length decides, or what is still to come.
+    b"(?=\\$(?:\\Z|\\$(?:\\Z|"
+    + _SHORT
+    + b"(.{8}"
+    + _KNOWN
+    + b")?|[\x08-\x7f](?:(.{8}\x99\x88)|.{0,8}\\Z|.{8}\x99\\Z)))"
+    + b"|@(?:\\Z|@(?:\\Z|"
+    + _SHORT
+    + b"(?:(.{8}\x99[\x01-\x03])|.{0,8}\\Z|.{8}\x99\\Z))))",
+    re.DOTALL,
+)
 _NOISE = re.compile(rb"[\r\n \x00]*")
 _FOLLOWED = re.compile(rb"[\r\n \x00]{0,16}(?:\$\$|@@)|[\r\n \x00]{17}")
 _OPEN_END = re.compile(rb"[\r\n \x00]{0,16}[$@]?\Z")
@@ -113,11 +124,12 @@ RULES: tuple[Rule, ...] = (
 
 def strong_start(buffer: bytes, start: int) -> int:
     """Index of a complete frame with the right checksum at or after start, or -1."""
-    left = _CHECKED_BYTES
+    left = _SEARCHED_BYTES
     match = _HEAD.search(buffer, start)
     while match and left > 0:
         begin = match.start()
         end = _declared_end(buffer, begin)
+        left -= SHORTEST
         if not end:
             end = buffer.find(_LINE_END, begin + DATA_AT + 2, begin + _SCAN_BYTES) + 2
         if end >= begin + SHORTEST:
@@ -231,25 +243,22 @@ def _scan(buffer: bytes, begin: int, first: int, quiet: bool) -> Split | None:
 
 def resync(buffer: bytes, start: int) -> int:
     """Index at or after start where a frame may begin: a head that can still be or has been completed, else the end."""
-    first = -1
-    match = _POSSIBLE.search(buffer, start)
-    while match:
+    first, size = -1, len(buffer)
+    for match in _POSSIBLE.finditer(buffer, start):
         begin = match.start()
-        if _HEAD.match(buffer, begin):
-            if _declared_end(buffer, begin):
-                return begin
-            limit = _limit(buffer, begin)
-            if first < begin + DATA_AT + 2:
-                first = buffer.find(_LINE_END, begin + DATA_AT + 2)
-                first = len(buffer) if first < 0 else first
-            if first + 2 <= min(limit, len(buffer)):
-                return _begun_again(buffer, begin, first) or begin
-            if len(buffer) < limit:
-                return begin
-        elif _split_unknown(buffer, begin, False).status is not Status.FOREIGN:
+        if size - begin < DATA_AT or _declared_end(buffer, begin):
             return begin
-        match = _POSSIBLE.search(buffer, begin + 1)
-    return len(buffer)
+        if not match.lastindex:
+            continue
+        if first < begin + DATA_AT + 2:
+            first = buffer.find(_LINE_END, begin + DATA_AT + 2)
+            first = size if first < 0 else first
+        limit = _limit(buffer, begin)
+        if first + 2 <= min(limit, size):
+            return _begun_again(buffer, begin, first) or begin
+        if size < limit:
+            return begin
+    return size
 
 
 # -- identity and replies -------------------------------------------------------------------------------

@@ -95,3 +95,8 @@ def strong_start(buffer: bytes, start: int) -> tuple[int, ProtocolModule | None]
         if index >= 0 and (best < 0 or index < best):
             best, owner = index, module
     return best, owner
+
+
+def strong_index(buffer: bytes, start: int) -> int:
+    """The first index at or after start where some protocol's frame surely begins, -1 when nowhere."""
+    return strong_start(buffer, start)[0]

@@ -39,7 +39,7 @@ async def start_producer(bootstrap: str, client_id: str) -> AIOKafkaProducer:
         max_batch_size=1024 * 1024,
         max_request_size=MAX_REQUEST_BYTES,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
-        retry_backoff_ms=50,
+        retry_backoff_ms=200,
         metadata_max_age_ms=60_000,
     )
     try:
@@ -121,7 +121,7 @@ def assigned_consumer(bootstrap: str) -> AIOKafkaConsumer:
         auto_offset_reset="earliest",
         fetch_max_wait_ms=500,
         max_partition_fetch_bytes=4 * 1024 * 1024,
-        retry_backoff_ms=50,
+        retry_backoff_ms=200,
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
 

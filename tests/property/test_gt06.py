@@ -15,7 +15,7 @@ from gateway.protocols.base import Facts, Split, Status, Verdict
 from gateway.protocols.fields import crc_x25
 from processors.decoders import gt06 as decoder
 from schemas.errors import DecodeError, FrameError
-from schemas.records import Frame
+from schemas.records import Attribute, Frame
 from tests.frames.golden import CASES, load, split_all
 
 OWN = [path for path in CASES if path.parent.name == "gt06"]
@@ -253,3 +253,48 @@ def test_worst_input_is_linear(worst: bytes) -> None:
     assert _seconds(lambda: gt06.strong_start(worst, 0)) < WORST_S
     assert _seconds(lambda: gt06.resync(worst, 1)) < WORST_S
     assert _seconds(lambda: split_once(worst)) < 2 * WORST_S
+
+
+NO_ARGUMENTS: dict[str, Attribute] = {}
+COMMANDS: list[tuple[str, dict[str, Attribute], bytes]] = [
+    ("engine_stop", NO_ARGUMENTS, b"Relay,1#"),
+    ("engine_resume", NO_ARGUMENTS, b"Relay,0#"),
+    ("engine_stop", {"form": "DYD", "password": "123456"}, b"DYD,123456#"),
+    ("engine_resume", {"form": "DYD"}, b"HFYD#"),
+    ("position_single", NO_ARGUMENTS, b"WHERE#"),
+    ("position_single", {"form": "DWXX"}, b"DWXX#"),
+    ("get_device_status", NO_ARGUMENTS, b"STATUS#"),
+    ("reboot", NO_ARGUMENTS, b"RESET#"),
+    ("position_periodic", {"interval_s": 10, "parked_s": 600}, b"TIMER,10,600#"),
+    ("position_periodic", {"interval_s": 30}, b"TIMER,30,30#"),
+    ("custom", {"data": "PARAM"}, b"PARAM#"),
+    ("custom", {"data": "PARAM#"}, b"PARAM#"),
+]
+
+
+@pytest.mark.parametrize(("kind", "parameters", "text"), COMMANDS)
+def test_commands(kind: str, parameters: dict[str, Attribute], text: bytes) -> None:
+    """Type 80, the length of flag and text, a flag, text, serial number 0, checksum: what the device's framing takes."""
+    data = gt06.encode_command(kind, parameters, Facts(), ARRIVAL_MS)
+    body = bytes((len(text) + 10, 0x80, len(text) + 4, 0, 0, 0, 0)) + text + b"\x00\x00"
+    assert data == b"xx" + body + crc_x25(body).to_bytes(2) + b"\r\n"
+
+
+def test_command_vector() -> None:
+    wanted = "787812800c0000000052656c61792c312300009dee0d0a"
+    assert gt06.encode_command("engine_stop", {}, Facts(), ARRIVAL_MS).hex() == wanted
+
+
+@pytest.mark.parametrize(
+    ("kind", "parameters"),
+    [
+        ("self_destruct", {}),
+        ("custom", {}),
+        ("custom", {"data": "a" * 201}),
+        ("position_periodic", {"interval_s": 0}),
+        ("engine_stop", {"form": "DYD", "password": "1#2"}),
+    ],
+)
+def test_impossible_commands(kind: str, parameters: dict[str, Attribute]) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        gt06.encode_command(kind, parameters, Facts(), ARRIVAL_MS)

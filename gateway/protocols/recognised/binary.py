@@ -266,6 +266,8 @@ huasheng = Recognised(
 
 _khd_head = Head(rb"\)\)[\x80-\x86\x8e\xa3\xb1]..")
 _KHD_CAP = 1024 + 5
+_KHD_SEARCH_BYTES = 128
+"""How far the end of a frame with a wrong length is searched."""
 
 
 def _khd_length(buffer: bytes) -> int:
@@ -274,7 +276,7 @@ def _khd_length(buffer: bytes) -> int:
     if len(buffer) >= size and buffer[size - 1] == 0x0D and xor_8(buffer[: size - 2]) == buffer[size - 2]:
         return size
     check = 0
-    for at, byte in enumerate(buffer[:_KHD_CAP]):
+    for at, byte in enumerate(buffer[:_KHD_SEARCH_BYTES]):
         if at >= 10 and byte == 0x0D and check == 0:
             return at + 1
         check ^= byte
@@ -290,7 +292,7 @@ def _detect_khd(buffer: bytes, ended: bool) -> Verdict:
         return NO
     if len(buffer) >= size + 5 and _khd_length(buffer):
         return YES
-    return NO if ended or len(buffer) >= _KHD_CAP else MORE
+    return NO if ended or len(buffer) >= max(size + 5, _KHD_SEARCH_BYTES) else MORE
 
 
 def _khd_end(buffer: bytes, start: int, quiet: bool) -> int:
@@ -304,7 +306,7 @@ def _khd_end(buffer: bytes, start: int, quiet: bool) -> int:
     found = _khd_length(buffer[start : start + _KHD_CAP])
     if found:
         return start + found
-    return IMPOSSIBLE if quiet or len(buffer) - start >= _KHD_CAP else INCOMPLETE
+    return IMPOSSIBLE if quiet or len(buffer) - start >= max(size, _KHD_SEARCH_BYTES) else INCOMPLETE
 
 
 khd = Recognised(

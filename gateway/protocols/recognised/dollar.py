@@ -181,6 +181,7 @@ globalsat = text(
 
 _ARNAVI_HEADER = rb"\xff[\x22-\x25].{6}[\x00-\x03]\x00"
 _ARNAVI_RECORDS = (0, 1, 3, 4, 6)
+_ARNAVI_MOST_RECORDS = 512
 _ARNAVI_CAP = 64 * 1024
 _arnavi_header = Head(_ARNAVI_HEADER)
 
@@ -199,17 +200,19 @@ def _arnavi_package(buffer: bytes, start: int, quiet: bool) -> int:
     if buffer[start + 1] == 0xFD:
         return start + 4  # the result of a command: the head has it whole
     at = start + 2
-    while at < len(buffer):
+    for _ in range(_ARNAVI_MOST_RECORDS):
+        if at >= len(buffer):
+            return INCOMPLETE
         if buffer[at] == 0x5D:
             return at + 1
         if buffer[at] not in _ARNAVI_RECORDS:
             return IMPOSSIBLE
         if len(buffer) < at + 3:
-            break
+            return INCOMPLETE
         at += 8 + int.from_bytes(buffer[at + 1 : at + 3], "little")
         if at - start > _ARNAVI_CAP:
-            return IMPOSSIBLE
-    return INCOMPLETE
+            break
+    return IMPOSSIBLE
 
 
 arnavi = Recognised(
@@ -260,7 +263,7 @@ _t55_head = Head(
 t55 = Recognised(
     "t55",
     (rule(10.2, "t55", _t55_prefixed), rule(30, "t55", _t55_head)),
-    Head(rb"\$[A-Z]{2}|QZE,|IMEI|[0-9A-Za-z_/,.-]{4,40}[\$\r\n]"),
+    Head(rb"\$[A-Z]{2}|QZE,|IMEI|[0-9A-Za-z_/,.-]{4}"),
     until(SENTENCE, silent=True),
     proof=nmea_proof,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from gateway.protocols.base import Verdict
@@ -36,7 +37,7 @@ class Head:
         self.source = rb"(?:" + pattern + rb")"
         self.whole = re.compile(self.source, re.DOTALL)
         self.longest = max(map(_width, choices))
-        self.first = bytes(sorted(set().union(*map(_first, choices))))
+        self.first = bytes(sorted(set().union(*(firsts for choice in choices for firsts, _ in _steps(choice)))))
         self._begun_source = rb"(?:" + rb"|".join(map(_begun, choices)) + rb")"
         self._begun: re.Pattern[bytes] | None = None
 
@@ -65,9 +66,15 @@ class Head:
         return len(buffer)
 
 
-def first_bytes(pattern: bytes) -> bytes:
-    """The bytes that a pattern of the same kind can begin with, in order."""
-    return bytes(sorted(set().union(*map(_first, _parsed(pattern)))))
+def first_two(pattern: bytes) -> dict[int, set[int]]:
+    """The bytes that a pattern of the same kind can begin with, each with those that can follow it."""
+    found: dict[int, set[int]] = {}
+    for choice in _parsed(pattern):
+        for firsts, rest in _steps(choice):
+            seconds = set().union(*(seconds for seconds, _ in _steps(rest)))
+            for byte in firsts:
+                found.setdefault(byte, set()).update(seconds)
+    return found
 
 
 def _parsed(pattern: bytes) -> tuple[tuple[_Item, ...], ...]:
@@ -127,18 +134,20 @@ def _width(items: tuple[_Item, ...]) -> int:
     return sum(item.width for item in items)
 
 
-def _first(items: tuple[_Item, ...]) -> set[int]:
-    """Bytes that a sequence can begin with."""
-    found: set[int] = set()
-    for item in items:
+def _steps(items: tuple[_Item, ...]) -> Iterator[tuple[set[int], tuple[_Item, ...]]]:
+    """Ways to read one byte of a sequence: the bytes of a way, and the sequence that must follow."""
+    for at, item in enumerate(items):
+        rest = items[at + 1 :]
         if item.choices:
-            found = found.union(*map(_first, item.choices))
+            for choice in item.choices:
+                for firsts, tail in _steps(choice):
+                    yield firsts, tail + rest
         else:
             one = re.compile(item.source, re.DOTALL)
-            found.update(byte for byte in range(256) if one.match(bytes((byte,))))
+            again = (item._replace(low=max(item.low - 1, 0), high=item.high - 1),) if item.high > 1 else ()
+            yield {byte for byte in range(256) if one.match(bytes((byte,)))}, again + rest
         if item.low:
             break
-    return found
 
 
 def _begun(items: tuple[_Item, ...]) -> bytes:

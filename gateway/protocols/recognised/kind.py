@@ -75,7 +75,7 @@ class Recognised:
         return self.sure is None or self.sure(buffer[at : at + STRONG_BYTES])
 
     def split(self, buffer: bytes, start: int, facts: Facts, quiet: bool, /) -> Split:
-        """Frame at start. Raises FrameError: too_long at the cap, bad_length for an impossible length or end."""
+        """Frame at start; what has no end within the cap is noise. Raises FrameError (bad_length) where none can be."""
         match = self.noise.match(buffer, start)
         begin = match.end() if match else start
         if begin >= len(buffer):
@@ -91,9 +91,10 @@ class Recognised:
             raise FrameError(Reason.BAD_LENGTH, f"no {self.NAME} frame", begin)
         if facts.transport == "udp":
             return Split(Status.FRAME, begin, len(buffer))  # cut short: nothing comes behind a datagram
-        if len(buffer) - begin >= self.cap:
-            raise FrameError(Reason.TOO_LONG, f"no end of {self.NAME}", begin)
-        return Split(Status.MORE, begin)
+        if len(buffer) - begin < self.cap:
+            return Split(Status.MORE, begin)
+        # all of it is dropped: to look for an end again behind each head in it would cost quadratic time
+        return Split(Status.FOREIGN, begin + self.cap)
 
     def resync(self, buffer: bytes, start: int, /) -> int:
         """The next place where a head stands or may have begun, or the end of the buffer."""

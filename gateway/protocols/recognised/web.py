@@ -9,6 +9,8 @@ from gateway.protocols.recognised.kind import IMPOSSIBLE, INCOMPLETE, Recognised
 
 _HEAD_BYTES = 8 * 1024
 _BODY_BYTES = 64 * 1024
+_CHUNKS = 256
+"""Most chunks of a body; they are walked again whenever bytes come."""
 _CAP = _HEAD_BYTES + 2 * _BODY_BYTES
 _VERSION = re.compile(rb" HTTP/1\.[01]\r?\n\Z")
 _HEAD_END = re.compile(rb"\n\r?\n")
@@ -39,7 +41,7 @@ def _http_end(buffer: bytes, start: int, quiet: bool) -> int:
 
 def _chunks_end(buffer: bytes, start: int) -> int:
     at = start
-    while True:
+    for _ in range(_CHUNKS):
         match = _SIZE.match(buffer, at)
         if match is None:
             return INCOMPLETE if len(buffer) - at < 210 else IMPOSSIBLE
@@ -51,6 +53,7 @@ def _chunks_end(buffer: bytes, start: int) -> int:
             return _trailers_end(buffer, match.end())
         if len(buffer) < at:
             return INCOMPLETE
+    return IMPOSSIBLE
 
 
 def _trailers_end(buffer: bytes, start: int) -> int:
