@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from gateway.session import OutFrame, SessionRow
+from gateway.turn import OutFrame, SessionRow
 from schemas.records import Entries, EntryKind, FrameBatch, Frames, Sessions
 
 SESSIONS_LIMIT = 60_000

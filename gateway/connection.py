@@ -10,9 +10,10 @@ from typing import Any
 from gateway.aliases import Aliases
 from gateway.metrics import GatewayMetrics
 from gateway.publisher import Chunk, Publisher
-from gateway.session import Session, Turn
+from gateway.session import Session
 from gateway.session_log import SessionLog
 from gateway.settings import GatewaySettings
+from gateway.turn import Turn
 from schemas.records import EntryKind
 
 WRITE_BUFFER_BYTES = 64 * 1024

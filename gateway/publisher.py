@@ -18,8 +18,8 @@ from typing import Protocol
 from gateway.aliases import Aliases
 from gateway.batch import SESSIONS_LIMIT, Batch
 from gateway.metrics import GatewayMetrics
-from gateway.session import OutFrame, SessionRow
 from gateway.settings import GatewaySettings
+from gateway.turn import OutFrame, SessionRow
 from schemas import codec
 from schemas.clients.producer import DurableProducer
 from schemas.records import Alias, EntryKind, FrameKind

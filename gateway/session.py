@@ -7,12 +7,10 @@ a reply may leave only once its frame is durable. Rules: DESIGN sections 4 and t
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
 from gateway.aliases import Aliases
 from gateway.protocols.base import Facts, Identity, ProtocolModule, Status, Verdict
 from gateway.protocols.registry import LEADING_NOISE, detect, strong_index, strong_start
+from gateway.turn import OutFrame, SessionRow, Turn
 from schemas.errors import FrameError
 from schemas.records import FrameKind
 
@@ -37,40 +35,6 @@ SILENT_NOISE = LEADING_NOISE + b",;"
 """Line ends, blanks and empty text frames between frames: nobody's loss, never published."""
 TINY_DATAGRAM_BYTES = 3
 DEVICES_PER_SESSION = 1024
-
-
-class SessionRow(NamedTuple):
-    """What travels with the frames of a session; a new row each time the facts change."""
-
-    session_id: str
-    peer: str
-    transport: str
-    opened_ms: int
-    dialect: str
-    login: bytes
-
-
-@dataclass(slots=True)
-class OutFrame:
-    """One unit to publish. reply: bytes for the device once it is durable, None for none. device_id empty: unknown."""
-
-    kind: FrameKind
-    protocol: str
-    device_id: str
-    payload: bytes
-    received_ms: int
-    row: SessionRow
-    reply: bytes | None = None
-    at_once: bool = False
-
-
-@dataclass(slots=True)
-class Turn:
-    """What one call gave: frames in order; devices identified for the first time on this session; close: why, or empty."""
-
-    frames: list[OutFrame] = field(default_factory=list)
-    opened: list[str] = field(default_factory=list)
-    close: str = ""
 
 
 class Session:
@@ -251,8 +215,11 @@ class Session:
         """Bytes that the connection's protocol does not accept: another protocol that proves itself, or noise."""
         assert self._module is not None
         found = detect(data, at, self.facts.transport, quiet)
-        if self._switch(data, at, found.module, quiet) is Verdict.YES:
+        here = self._switch(data, at, found.module, quiet)
+        if here is Verdict.YES:
             return at, False
+        if here is Verdict.MORE and not quiet and len(data) - at <= WHOLE_BYTES:
+            return at, True
         own = max(self._module.resync(data, at + 1), at + 1)
         start, verdict = self._other_start(data, at, own, quiet)
         if verdict is not Verdict.NO:
@@ -276,7 +243,7 @@ class Session:
             if offset < 0 or at + offset >= own:
                 break
             verdict = self._switch(data, at + offset, module, quiet)
-            if verdict is Verdict.YES or (verdict is Verdict.MORE and not quiet and offset):
+            if verdict is Verdict.YES or (verdict is Verdict.MORE and not quiet):
                 return at + offset, verdict
             offset += 1
         return own, Verdict.NO

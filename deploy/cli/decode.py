@@ -9,7 +9,8 @@ from typing import Any, TextIO
 
 from deploy.cli.explain import explain
 from gateway.aliases import Aliases
-from gateway.session import OutFrame, Session, Turn
+from gateway.session import Session
+from gateway.turn import OutFrame, Turn
 from processors.decoders.registry import DECODERS
 from schemas.errors import DecodeError, Reason
 from schemas.records import Frame, FrameKind, Position

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from deploy.simulator.protocols import BY_NAME
 
@@ -34,7 +34,7 @@ class Options:
 
     devices: int = 10
     rate_hz: float = 1.0
-    protocols: tuple[str, ...] = field(default=tuple(BY_NAME))
+    protocols: tuple[str, ...] = ("tk103", "h02")
     transport: str = "tcp"
     host: str = "127.0.0.1"
     port: int = 8888

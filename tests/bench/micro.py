@@ -10,7 +10,8 @@ from gateway.aliases import Aliases
 from gateway.batch import Batch
 from gateway.protocols.base import Facts
 from gateway.protocols.registry import PROTOCOLS, detect
-from gateway.session import OutFrame, Session
+from gateway.session import Session
+from gateway.turn import OutFrame
 from processors.decoders.registry import DECODERS
 from processors.derive.entries import Report
 from processors.derive.rules import Rules

@@ -37,7 +37,9 @@ def gt06_place(when: dt.datetime, serial: int) -> bytes:
     latitude, longitude = round(51.504167 * 1_800_000), round(0.1275 * 1_800_000)
     status = 45 | 0x1000 | 0x0400 | 0x0800  # fixed, north, west
     return gt06(
-        0x12, clock + b"\xc9" + struct.pack(">IIBH", latitude, longitude, 36, status) + bytes.fromhex("00ea0a07029c8c"), serial
+        0x12,
+        clock + b"\xc9" + struct.pack(">IIBH", latitude, longitude, 36, status) + bytes.fromhex("00ea0a07029c8c"),
+        serial,
     )
 
 

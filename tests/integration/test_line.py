@@ -160,14 +160,14 @@ def test_bad_frames_are_kept_with_the_reason_and_harm_nobody(line: Line) -> None
     when = utc()
     bad.send(f"*HQ,8800123455,V1,101112,A,9930.2500,N,00007.6500,W,0,0,{when:%d%m%y},FFFFFFFF#".encode())
     scanner = Device(line)
-    scanner.send(b"GET / HTTP/1.1\r\nHost: example\r\n\r\n" + b"x" * 1500)
+    scanner.send(b"SSH-2.0-scanner\r\n" + b"x" * 1500)
     good.send(v1("8800123456", when))
     assert good.receive(10).startswith(b"*HQ,8800123456,V4,V1,")
     assert scanner.receive(1) == b"", "closed without an answer"
     sql = "SELECT reason, protocol FROM lodestream.rejected WHERE {} ORDER BY received_ms"
     wait_until(lambda: line.query(sql.format("device_id = '8800123455'")), 10, "the rejected frame")
     assert line.query(sql.format("device_id = '8800123455'")) == [("bad_coordinates", "h02")]
-    wait_until(lambda: line.query(sql.format("position(payload, 'GET / HTTP') > 0")), 10, "the unknown bytes")
+    wait_until(lambda: line.query(sql.format("position(payload, 'SSH-2.0') > 0")), 10, "the unknown bytes")
     for device in (good, bad, scanner):
         device.close()
 

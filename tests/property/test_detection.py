@@ -20,7 +20,8 @@ from gateway.protocols.recognised.heads import Head
 from gateway.protocols.recognised.kind import Recognised
 from gateway.protocols.recognised.table import strong_start
 from gateway.protocols.registry import MODULES, PROTOCOLS, TABLE, detect
-from gateway.session import WHOLE_BYTES, OutFrame, Session
+from gateway.session import WHOLE_BYTES, Session
+from gateway.turn import OutFrame
 from schemas.errors import FrameError
 from schemas.records import FrameKind
 from tests.property.heads import GOLDEN, ID, REFUSED, SCANNERS, Golden
@@ -166,14 +167,18 @@ def test_what_no_tracker_speaks_is_published_and_closed_without_an_answer(golden
     assert not session.pending_bytes
 
 
-def test_recognised_frames_hold_up_no_login_and_learn_of_it() -> None:
+def test_recognised_frames_hold_up_no_login_and_use_what_the_session_knows() -> None:
     session = Session("s1", "192.0.2.1:5000", "tcp", 0, Aliases())
-    wrapped = b"+RESP:GTFRI,1A0102," + ID + b",,0,04D2$"
-    frames = session.receive(ANONYMOUS, 0).frames
-    assert not frames
-    frames = session.receive(LOGIN, 0).frames
-    assert [(f.protocol, f.device_id) for f in frames] == [("h02", ID.decode()), ("tk103", ID.decode())]
-    assert not kept(session.receive(wrapped, 0).frames)  # it proves nothing by a checksum: no change of protocol
+    report = b"+RESP:GTFRI,1A0102," + ID + b",,0,04D2$"
+    first = session.receive(report, 0).frames
+    assert [(f.protocol, f.device_id, f.kind) for f in first] == [("gl200", "", FrameKind.FRAME)]
+    assert not session.receive(ANONYMOUS, 0).frames  # of a decoded protocol: it waits for a login
+    second = session.receive(LOGIN + report, 0).frames
+    assert [(f.protocol, f.device_id) for f in second] == [
+        ("h02", ID.decode()),
+        ("tk103", ID.decode()),
+        ("gl200", ID.decode()),
+    ]
 
 
 def test_a_connection_of_a_recognised_protocol_changes_when_another_proves_itself() -> None:

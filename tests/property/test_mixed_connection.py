@@ -82,6 +82,9 @@ def test_noise_between_costs_no_text_frame(seed: int, noise: bytes) -> None:
     """Text frames stand out of noise that holds no start of its own."""
     rng = random.Random(seed)
     quiet = bytes(byte for byte in noise if byte not in b"([*$#+!>&@~x:,imeXSTGP0123456789gEq\xe7\x01\x02\x00\xff")
-    tk103, h02 = rng.choice(pool()["tk103"]), b"*HQ,8800123456,V1,101112,A,5130.2500,N,00007.6500,W,0,0,150126,FFFFFFFF#"
+    tk103, h02 = (
+        rng.choice(pool()["tk103"]),
+        b"*HQ,8800123456,V1,101112,A,5130.2500,N,00007.6500,W,0,0,150126,FFFFFFFF#",
+    )
     data = tk103 + quiet + h02 + quiet + tk103
     assert split([data]) == sorted([("tk103", tk103), ("h02", h02), ("tk103", tk103)])

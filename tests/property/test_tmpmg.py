@@ -111,7 +111,7 @@ PIECES = [b"$", b"$$", b"@@", b"\r\n", b"\r", b"\x00\x00", b"$$\x00\x11", LOGIN,
 
 
 @given(data=st.data())
-@settings(max_examples=15000, deadline=None)
+@settings(max_examples=60000, deadline=None)
 def test_cuts_of_glued_and_damaged_frames(data: st.DataObject) -> None:
     """Frames glued in any order, with bytes changed, lost and put in between: any cut gives the same frames."""
     frames = data.draw(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=4))
@@ -129,7 +129,7 @@ def test_cuts_of_glued_and_damaged_frames(data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=1500, deadline=None)
 def test_cuts_of_a_connection(data: st.DataObject) -> None:
     whole = b"".join([LOGIN, *data.draw(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=4))])[:4000]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
@@ -138,7 +138,7 @@ def test_cuts_of_a_connection(data: st.DataObject) -> None:
 
 
 @given(data=st.data())
-@settings(max_examples=800, deadline=None)
+@settings(max_examples=6000, deadline=None)
 def test_only_device_errors(data: st.DataObject) -> None:
     """Whatever the bytes, split raises only FrameError, decode only DecodeError, identify and reply nothing."""
     if data.draw(st.booleans()):

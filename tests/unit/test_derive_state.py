@@ -12,6 +12,7 @@ from processors.derive.state import (
     RECENT_BYTES,
     RECENT_ENTRY,
     DeviceState,
+    copy_of,
     from_columns,
     merge,
     recent_times,
@@ -59,12 +60,14 @@ def test_no_state_is_no_row() -> None:
 def test_merge_appends_the_recent_entries_alone() -> None:
     old, new = states()[3], states()[-1]
     (delta,) = from_columns(to_columns([new], [b"\1" * 24]))
+    before = copy_of(old)
     merged = merge(old, delta)
     assert merged.recent == old.recent + b"\1" * 24
     merged.recent = new.recent
     assert merged == new
-    assert delta.recent == b"\1" * 24
-    assert merge(None, delta) == delta
+    assert old == before
+    (delta,) = from_columns(to_columns([new], [b"\1" * 24]))
+    assert merge(None, copy_of(delta)) == delta
     old.recent = bytes(RECENT_BYTES)
     assert merge(old, delta).recent == bytes(RECENT_BYTES - 24) + b"\1" * 24
 

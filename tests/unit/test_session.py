@@ -6,7 +6,8 @@ import pytest
 
 from gateway import session as module
 from gateway.aliases import Aliases
-from gateway.session import Session, Turn
+from gateway.session import Session
+from gateway.turn import Turn
 from schemas.records import FrameKind
 
 LOGIN = b"(088012345678BP05354188012345678260115A5130.2500N00007.6500W036.5101112045.5001000000L00001A2B)"
