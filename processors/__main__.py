@@ -25,6 +25,8 @@ log = logging.getLogger("worker")
 EXIT_USAGE = 2
 BROKER_WAIT_S = 30.0
 ASSIGN_S = 30.0
+STOP_S = 15.0
+EXIT_STOPPED_LATE = 75
 CODE = "lodestream 0.1.0"
 
 
@@ -100,7 +102,13 @@ async def run(settings: WorkerSettings) -> None:
     if not stop.is_set():
         raise RuntimeError("the Faust app stopped by itself")
     log.info("stopping")
-    await runner.stop()
+    try:
+        await asyncio.wait_for(runner.stop(), STOP_S)
+    except TimeoutError:
+        # Faust waits without limit for a broker that is away. Nothing is lost: what was not acked is read again.
+        log.warning("not stopped within %s s (is Kafka away?); ending now", STOP_S)
+        logging.shutdown()
+        os._exit(EXIT_STOPPED_LATE)
 
 
 def main(arguments: list[str] | None = None) -> int:

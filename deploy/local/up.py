@@ -152,12 +152,15 @@ class Line:
                 await self._begin(name)
             done[name].set()
 
+        failure: UpError | None = None
         try:
             async with asyncio.TaskGroup() as group:
                 for name in self._model.steps:
                     group.create_task(part(name))
         except* UpError as failures:
-            raise _first(failures) from None
+            failure = _first(failures)
+        if failure is not None:  # raised inside except* it would come out as a group again, with a traceback
+            raise failure
         self._model.ready_s = self._model.uptime_s
         self._display.refresh()
 
