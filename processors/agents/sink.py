@@ -36,6 +36,7 @@ EXIT_FAILED = 70
 EXIT_OFFSETS = 71
 """The committed offset does not fit what is stored: a restart would not help, `lodestream topics repair` does."""
 DRAIN_S = 5.0
+OFFSETS_S = 1.0
 OFFSETS_TIMEOUT_S = 30.0
 
 
@@ -51,6 +52,53 @@ class Cursor:
     next: int
 
 
+class Ledger:
+    """Writes what is stored, of all tables together, and acks the records only then."""
+
+    def __init__(self, app: Any, inserter: Inserter) -> None:
+        self._app = app
+        self._inserter = inserter
+        self._covered: dict[tuple[str, str, int], int] = {}
+        self._tokens: list[Any] = []
+        self._writing: asyncio.Task[None] | None = None
+        self._ending = asyncio.Event()
+
+    def note(self, sink: str, block: Block) -> None:
+        """The rows of a block are acknowledged: its offsets are written within OFFSETS_S."""
+        for (topic, partition), following in block.covered.items():
+            place = (sink, topic, partition)
+            self._covered[place] = max(following, self._covered.get(place, 0))
+        self._tokens += [chunk.token for chunk in block.chunks]
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_for_ever())
+
+    async def drain(self) -> None:
+        """Write what is noted, before the end."""
+        self._ending.set()
+        if self._writing is not None:
+            await asyncio.wait([self._writing], timeout=DRAIN_S)
+
+    async def _write_for_ever(self) -> None:
+        try:
+            while True:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._ending.wait(), OFFSETS_S)
+                last = self._ending.is_set()
+                covered, self._covered = self._covered, {}
+                tokens, self._tokens = self._tokens, []
+                await asyncio.to_thread(self._inserter.remember, covered)
+                for token in tokens:
+                    if token.message.generation_id == self._app.consumer_generation_id:
+                        token.ack()
+                if last:
+                    return
+        except Stopped:
+            return
+        except Exception:
+            logger.exception("sink_offsets: the sink failed")
+            die(EXIT_FAILED)
+
+
 class TableSink:
     """Everything that goes into one table, from however many topics and partitions this process has."""
 
@@ -61,9 +109,11 @@ class TableSink:
         spec: TableSpec,
         collector: Collector,
         inserter: Inserter,
+        ledger: Ledger,
         metrics: SinkMetrics,
     ) -> None:
         self.spec = spec
+        self._ledger = ledger
         self._settings = settings
         self._asking = asyncio.Lock()
         self._standings: dict[str, tuple[int, dict[int, tuple[int, int, int]]]] = {}
@@ -201,10 +251,8 @@ class TableSink:
             block = self._collector.take(time.monotonic())
             self._waiting()
             self._changed.notify_all()
-        await asyncio.to_thread(self.inserter.store, block.columns, block.covered)
-        for chunk in block.chunks:
-            if chunk.token.message.generation_id == self._app.consumer_generation_id:
-                chunk.token.ack()
+        await asyncio.to_thread(self.inserter.store, block.columns)
+        self._ledger.note(self.spec.name, block)
         self._measure(block)
 
     def _measure(self, block: Block) -> None:
@@ -243,11 +291,12 @@ def die(code: int) -> None:
 def register_sinks(app: Any, settings: WorkerSettings, metrics: SinkMetrics) -> list[TableSink]:
     """Declare the sink agents on a Faust app: one an output topic, its replay twin included where there is one."""
     sinks = []
+    ledger = Ledger(app, Inserter(EVENTS, _connector(settings), metrics))
     for spec in TABLES:
         interval_s = settings.sink_events_flush_s if spec is EVENTS else settings.sink_flush_s
         inserter = Inserter(spec, _connector(settings), metrics)
         collector = Collector(interval_s, settings.sink_block_rows)
-        sink = TableSink(app, settings, spec, collector, inserter, metrics)
+        sink = TableSink(app, settings, spec, collector, inserter, ledger, metrics)
         for topic in (spec.topic, f"replay.{spec.topic}"):
             if topic in TOPICS:
                 _register_agent(app, sink, topic)
@@ -255,6 +304,7 @@ def register_sinks(app: Any, settings: WorkerSettings, metrics: SinkMetrics) -> 
 
     async def drain(*_: Any, **__: Any) -> None:
         await asyncio.gather(*(sink.drain() for sink in sinks))
+        await ledger.drain()
 
     app.on_before_shutdown.connect(drain)
     return sinks

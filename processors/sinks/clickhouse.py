@@ -1,6 +1,7 @@
 """Stores blocks in ClickHouse and remembers what is stored. Everything here blocks: it runs in threads.
 
-A block is inserted, then its offsets are written; a crash between repeats the block, and equal ids collapse.
+A block is inserted, and only then its offsets are written (those of all tables together, once a second: a small insert
+costs the server some 10 ms whatever is in it); a crash between repeats the block, and equal ids collapse.
 Connection and overload errors are retried for as long as it takes. Any other error is the fault of a row until shown
 otherwise: the block is halved until the bad row stands alone, and that row goes to `rejected`.
 """
@@ -58,8 +59,8 @@ class Inserter:
     client: Client = None
     refused_in_a_row: int = 0
 
-    def store(self, columns: Columns, covered: Mapping[tuple[str, int], int]) -> Outcome:
-        """Insert a block, then write the offsets it covers.
+    def store(self, columns: Columns) -> Outcome:
+        """Insert a block.
 
         Raises Stopped when `stop` is set while ClickHouse is away, SinkError and clickhouse_connect errors when only an
         operator can help.
@@ -69,7 +70,6 @@ class Inserter:
         if row_count(columns):
             for piece in split_weeks(columns, self.spec.partition_time):
                 self._store_piece(piece, outcome)
-        self._write_offsets(covered)
         self.metrics.stored(self.spec.name, outcome.stored, outcome.refused, time.monotonic() - started_s)
         return outcome
 
@@ -113,16 +113,12 @@ class Inserter:
         row = refused_row(self.spec, columns, f"{self.spec.table}: {error}", int(time.time() * 1000))
         self._patiently(lambda client: _insert(client, REJECTED, row))
 
-    def _write_offsets(self, covered: Mapping[tuple[str, int], int]) -> None:
+    def remember(self, covered: Mapping[tuple[str, str, int], int]) -> None:
+        """Write that everything below an offset is stored: (sink, topic, partition) -> next. Raises as `store` does."""
         if not covered:
             return
         places = sorted(covered)
-        columns: list[Sequence[Any]] = [
-            [self.spec.name] * len(places),
-            [topic for topic, _ in places],
-            [partition for _, partition in places],
-            [covered[place] for place in places],
-        ]
+        columns: list[Sequence[Any]] = [*map(list, zip(*places, strict=True)), [covered[place] for place in places]]
         self._patiently(
             lambda client: client.insert(
                 "sink_offsets",

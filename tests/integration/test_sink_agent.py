@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CommitFailedError
 
+from processors.agents.sink import OFFSETS_S
 from schemas.clients.clickhouse import connect, migrate
 from schemas.clients.kafka import create_topics
 from schemas.codec import encode
@@ -260,6 +261,7 @@ def test_a_topic_that_was_made_anew_is_noticed(stage: Stage) -> None:
     worker = stage.worker()
     stage.send(8)
     stage.expect(400)
+    time.sleep(2 * OFFSETS_S)  # offsets follow the rows within a second
     worker.kill()
     worker.wait()
     asyncio.run(_fresh_topics(stage.bootstrap))
