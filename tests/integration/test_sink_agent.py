@@ -184,7 +184,7 @@ def test_every_topic_reaches_its_table_and_the_end_is_orderly(stage: Stage) -> N
     print(f"end after {time.monotonic() - started_s:.1f} s")
     worker = stage.worker()
     stage.expect(1400)
-    assert stage.offsets() == stage.sent
+    wait_until(lambda: stage.offsets() == stage.sent)
     wait_until(lambda: stage.committed() == stage.sent)
 
 
