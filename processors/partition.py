@@ -17,7 +17,7 @@ from processors.decoders.registry import DECODERS
 from processors.derive.entries import Entry, Report, SessionClosed, SessionOpened, Tick
 from processors.derive.rules import Rules
 from processors.derive.state import RECENT_ENTRY, DeviceState, from_columns, merge, to_columns
-from processors.derive.step import step
+from processors.derive.step import Derived, step
 from processors.detect import redetect
 from schemas.errors import DecodeError, Reason
 from schemas.records import (
@@ -258,7 +258,8 @@ class _Run:
             rows.append(device_id, frame.protocol, received_ms, key, position, derived)
             counts.positions += 1
 
-    def _step(self, device_id: str, entry: Entry):  # type: ignore[no-untyped-def]
+    def _step(self, device_id: str, entry: Entry) -> Derived | None:
+        """Derive from one entry of a device; collects its events."""
         state = self._changed.get(device_id) or self._base.get(device_id) or DeviceState.new(device_id)
         after, events, derived = step(state, entry, self._rules)
         if after is not state:

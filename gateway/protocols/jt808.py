@@ -91,7 +91,7 @@ _HEADLESS_BEGUN = re.compile(_any_begun(_HEADS), re.DOTALL)
 _NOISE = re.compile(rb"(?:[\r\n ]|\x00(?![\x01-\x03]|\Z))*")
 """What may stand between frames; a NUL that may begin a message id is none."""
 _TOO_SHORT = {
-    mark: re.compile(rb"(?:%b[^%b]{0,%d}(?=%b))*+" % (one, one, SHORTEST_CONTENT_BYTES - 1, one), re.DOTALL)
+    mark: re.compile(rb"(?:%b[^%b]{0,%d}(?=%b))*" % (one, one, SHORTEST_CONTENT_BYTES - 1, one), re.DOTALL)
     for mark, one in ((MARK, rb"\x7e"), (OTHER_MARK, rb"\xe7"))
 }
 """Delimiters with less than a frame up to the next one: what looks like a start was an end, and what follows it noise."""
