@@ -39,6 +39,8 @@ _STATUSES = {
     ACCESS_DENIED: 403,
 }
 
+LOST_MESSAGE = "the engine refused it; its message quotes bytes that are not UTF-8, and this Python lost it"
+"""Seen with CPython 3.11.2: where later ones raise UnicodeDecodeError, an empty RuntimeError arrives."""
 _CODE = re.compile(r"Code: (\d+)\. ")
 
 
@@ -69,5 +71,5 @@ def from_engine(error: Exception) -> EngineError:
         text = str(error)
     found = _CODE.search(text)
     if found is None:
-        return refusal(UNKNOWN_EXCEPTION, text.strip().rstrip(".") or type(error).__name__)
+        return refusal(UNKNOWN_EXCEPTION, text.strip().rstrip(".") or LOST_MESSAGE)
     return EngineError(int(found.group(1)), text[found.start() :].strip())
