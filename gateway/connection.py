@@ -66,7 +66,8 @@ class _Endpoint:
     def _begin(self, ports: Ports, peer: str, transport: str) -> None:
         self._ports = ports
         self.last_ms = self._last_news = _now_ms()
-        self.session = Session(ports.next_session_id(), peer, transport, self.last_ms, ports.aliases)
+        server = ports.settings.public_address
+        self.session = Session(ports.next_session_id(), peer, transport, self.last_ms, ports.aliases, server)
         self._chunks: deque[Chunk] = deque()
         self.bytes_out = self.replies = 0
         self._last_in = self._last_out = b""

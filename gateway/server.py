@@ -128,6 +128,8 @@ class Server(Ports):
     async def _sweep(self) -> None:
         """One timer for all time-outs: a timer per connection would cost more than the connections."""
         last_news = time.monotonic()
+        settings = self.settings
+        news_s = min(NEWS_S, settings.idle_timeout_s, settings.unknown_timeout_s, settings.udp_session_s)
         while True:
             await asyncio.sleep(SWEEP_S)
             now = now_ms()
@@ -139,9 +141,7 @@ class Server(Ports):
                 self.resume_some()
             self.session_log.flush()
             self._gauges()
-            if time.monotonic() - last_news >= min(
-                NEWS_S, self.settings.idle_timeout_s, self.settings.unknown_timeout_s
-            ):
+            if time.monotonic() - last_news >= news_s:
                 last_news = time.monotonic()
                 for connection in list(self.connections):
                     connection.housekeep(now)

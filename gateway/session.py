@@ -63,8 +63,10 @@ class Session:
         "unknown_bytes",
     )
 
-    def __init__(self, session_id: str, peer: str, transport: str, opened_ms: int, aliases: Aliases) -> None:
-        self.facts = Facts(transport=transport, strong=strong_index)
+    def __init__(
+        self, session_id: str, peer: str, transport: str, opened_ms: int, aliases: Aliases, server: str = ""
+    ) -> None:
+        self.facts = Facts(transport=transport, strong=strong_index, server=server)
         self.row = SessionRow(session_id, peer, transport, opened_ms, "", b"")
         self.aliases = aliases
         self.devices: dict[str, None] = {}
@@ -272,7 +274,9 @@ class Session:
 
     def _enter(self, module: ProtocolModule) -> None:
         if self.facts.transport == "udp" and self._udp_protocol not in ("", module.NAME):
-            self.facts = Facts(transport="udp", strong=strong_index)  # another device behind the same address
+            self.facts = Facts(
+                transport="udp", strong=strong_index, server=self.facts.server
+            )  # another device behind the same address
         self._udp_protocol = module.NAME
         self._module = module
         self.protocol = module.NAME

@@ -16,6 +16,9 @@ class GatewaySettings:
 
     host: str = setting("0.0.0.0", "address to listen on, TCP and UDP")
     port: int = setting(8888, "port to listen on, TCP and UDP; 0 takes a free one", low=0, high=65535)
+    public_address: str = setting(
+        "", "host:port at which devices reach this port, told to those that ask; empty: untold"
+    )
     reuse_port: bool = setting(False, "several gateways on one machine share the port (SO_REUSEPORT)")
     kafka_bootstrap: str = setting("127.0.0.1:9092", "Kafka brokers, host:port separated by commas")
     kafka_partitions: int = setting(DEFAULT_PARTITIONS, "partition count of frames and its siblings", low=1, high=4096)

@@ -60,6 +60,8 @@ class Facts:
     device_id: identity of the session, decided by the gateway. dialect and login travel with each frame to its decoder.
     frame_bytes: length of the last frame without a length field of its own (h02 binary). strong: index at or after start
     where a frame of any protocol surely begins, or -1; given by the session, for framers that end where the next begins.
+    server: host:port at which devices reach this port, for those that ask; empty: not known. last_report and repeats: a
+    mark of the last report, and whether the device once sent it again because nobody answered (h02).
     """
 
     transport: str = "tcp"
@@ -68,6 +70,9 @@ class Facts:
     login: bytes = b""
     frame_bytes: int = 0
     strong: Callable[[bytes, int], int] = _nowhere
+    server: str = ""
+    last_report: int = 0
+    repeats: bool = False
 
 
 class Status(IntEnum):

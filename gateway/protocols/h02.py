@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from zlib import crc32
 
 from gateway.protocols.base import (
     NO_IDENTITY,
@@ -219,8 +220,12 @@ def identify(frame: bytes, facts: Facts) -> Identity:
 def reply(frame: bytes, facts: Facts, now_ms: int) -> Reply | None:
     """V4 with the server's time (UTC) to V1 and NBR; the head again to the heartbeats HTBT and V0; else None.
 
-    Vendor letters and id are those of the frame.
+    Vendor letters and id are those of the frame. A device that sends the same report again at once (SinoTrack ST-901L and
+    relatives do until they see an R12) gets R12 to this and to its later reports without an answer of their own.
     """
+    if frame[:1] == b"$":
+        text = frame[1:9].hex()[:15] if id_bytes(frame) == 8 else frame[1:6].hex()
+        return _acknowledge(frame, b"HQ", text.encode(), facts, now_ms)
     match = _TEXT_HEAD.match(frame)
     if match is None or not match[3] or (match[2] and not visible_id(match[2])):
         return None
@@ -229,7 +234,19 @@ def reply(frame: bytes, facts: Facts, now_ms: int) -> Reply | None:
         return Reply(b"*%b,%b,V4,%b,%b#" % (match[1], match[2], kind, utc_text(now_ms, "%Y%m%d%H%M%S")))
     if kind in (b"HTBT", b"V0"):
         return Reply(b"*%b,%b,%b#" % (match[1], match[2], kind))
-    return None
+    return _acknowledge(frame, match[1], match[2], facts, now_ms) if kind in _REPORTS else None
+
+
+def _acknowledge(frame: bytes, vendor: bytes, device: bytes, facts: Facts, now_ms: int) -> Reply | None:
+    """R12 to a device that repeats its reports; None to the others, which need no answer."""
+    mark = crc32(frame)
+    facts.repeats = facts.repeats or mark == facts.last_report
+    facts.last_report = mark
+    return Reply(b"*%b,%b,R12,%b#" % (vendor, device, utc_text(now_ms, "%H%M%S"))) if facts.repeats else None
+
+
+_REPORTS = frozenset((b"V2", b"V5", b"V6", b"V8", b"V9", b"V19", b"VI1"))
+"""Text reports that carry a time and get no answer of their own."""
 
 
 _COMMANDS: dict[str, tuple[bytes, bytes]] = {

@@ -294,7 +294,7 @@ def reply(frame: bytes, facts: Facts, now_ms: int) -> Reply | None:
     """4000 and 01 to a login (5000), 0001 and 01 to a heartbeat, 8801 and 6688 to the begin and end of a photo; else None.
 
     A login comes again after 30 s, so its reply can wait for durability. The question for the server's address (0002)
-    is not answered: the port does not know how it is reached from outside.
+    is answered where the port was told how it is reached from outside.
     """
     if len(frame) < SHORTEST or frame[:2] != b"$$":
         return None
@@ -307,6 +307,8 @@ def reply(frame: bytes, facts: Facts, now_ms: int) -> Reply | None:
         answer, content = b"\x88\x01", data[:1]
     elif command == b"\x0f\x80" and data:
         answer, content = b"\x66\x88", data[:1] + b"\x00\x00"
+    elif command == b"\x00\x02" and facts.server:
+        answer, content = command, facts.server.encode()
     else:
         return None
     return Reply(packet(frame[ID_AT:COMMAND_AT], answer, content))

@@ -107,3 +107,19 @@ def test_unsupported(module, frame: bytes, kind: str, parameters: dict[str, Attr
 def test_unknown_device(module) -> None:  # type: ignore[no-untyped-def]
     with pytest.raises(ValueError, match="who it is"):
         module.encode_command("engine_stop", {}, Facts(), NOW_MS)
+
+
+def test_r12_goes_only_to_a_device_that_repeats_its_reports() -> None:
+    now_ms = 1_768_471_875_000
+    first = bytes.fromhex("24880012345610111215012651302500060000765006019045ffffffffff000100")
+    other = bytes.fromhex("24880012345610111315012651302500060000765006019045ffffffffff000200")
+    facts = Facts()
+    assert h02.reply(first, facts, now_ms) is None
+    assert h02.reply(other, facts, now_ms) is None
+    answer = h02.reply(other, facts, now_ms)
+    assert answer is not None
+    assert answer.data == b"*HQ,8800123456,R12,101115#"
+    assert h02.reply(first, facts, now_ms) is not None, "it is one of those that wait for it"
+    beat = b"*HQ,8800123456,XT,2#"
+    quiet = Facts()
+    assert [h02.reply(beat, quiet, now_ms) for _ in range(3)] == [None] * 3, "a heartbeat repeats by itself"

@@ -18,7 +18,8 @@ IMEI = "354188012345671"
 
 @pytest.fixture(scope="module")
 def line(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    with running_line(tmp_path_factory.mktemp("identity"), partitions=2) as started:
+    environment = {"GATEWAY_UDP_SESSION_S": "3"}
+    with running_line(tmp_path_factory.mktemp("identity"), partitions=2, **environment) as started:
         yield started
 
 
@@ -125,3 +126,8 @@ def test_a_udp_peer_keeps_its_identity_for_frames_without_one(line: Line) -> Non
         assert device.recv(100)[:4] == b"\x78\x78\x05\x01"
         device.send(gt06_place(utc(10), 2))
         wait_until(lambda: rows(line, imei) == 1, 15, "the report of the peer")
+        time.sleep(7)  # longer than the life of a silent peer, and the sweep that ends it
+        device.send(gt06_place(utc(5), 3))
+        refused = "SELECT count() FROM lodestream.rejected WHERE reason = 'no_identity' AND device_id = ''"
+        wait_until(lambda: line.query(refused) == [(2,)], 15, "a peer that was forgotten must log in again")
+    assert rows(line, imei) == 1

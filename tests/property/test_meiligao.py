@@ -379,3 +379,12 @@ def test_command_to_a_device_known_by_its_id_alone() -> None:
 def test_commands_that_cannot_be(kind: str, parameters: dict[str, Attribute]) -> None:
     with pytest.raises(ValueError, match=r"must|no command"):
         meiligao.encode_command(kind, parameters, Facts(login=DEVICE), ARRIVAL_MS)
+
+
+def test_the_question_for_the_server_is_answered_where_the_port_was_told() -> None:
+    question = meiligao.packet(bytes.fromhex("13612345678fff"), b"\x00\x02", b"")
+    question = b"$$" + question[2:]
+    assert meiligao.reply(question, Facts(), 0) is None
+    answer = meiligao.reply(question, Facts(server="tracker.example:8888"), 0)
+    assert answer is not None
+    assert answer.data[11:-4] == b"\x00\x02tracker.example:8888"
