@@ -2,7 +2,7 @@
 
 One `Session` serves a TCP connection or a UDP peer. It detects the protocol (gateway/protocols/registry.py), splits
 frames, decides whose they are, and says what the device must be answered. What it returns is to be published in order;
-a reply may leave only once its frame is durable. Rules: DESIGN sections 4 and the detection procedure in README.
+a reply may leave only once its frame is durable. Rules: docs/design.md, "Delivery" and "Detection".
 """
 
 from __future__ import annotations

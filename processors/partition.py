@@ -1,7 +1,7 @@
 """What one partition's log means: which records to take, what they give, and the state they leave behind. Pure.
 
 The receipt of a range (the last PositionBatch of it) is also the changelog: `apply` is the only way the state changes,
-live and when it is loaded again, so both are equal. Rules: DESIGN section 4, "Track agent".
+live and when it is loaded again, so both are equal. Rules: docs/design.md, "Delivery".
 """
 
 from __future__ import annotations

@@ -245,7 +245,7 @@ class States:
 
 @dataclass(slots=True)
 class PositionBatch:
-    """Positions of one range, and its receipt (see DESIGN: the log is the truth)."""
+    """Positions of one range, and its receipt (docs/design.md: the log is the truth)."""
 
     source: Source
     now_ms: int = 0

@@ -68,7 +68,8 @@ def describe(settings_class: type[Any], prefix: str, values: Any = None) -> list
     rows = []
     for f in fields(settings_class):
         default = "" if f.default is MISSING else f.default
-        rows.append(
-            (prefix + f.name.upper(), str(default if values is None else getattr(values, f.name)), f.metadata["doc"])
-        )
+        shown = str(default if values is None else getattr(values, f.name))
+        if "password" in f.name and shown:
+            shown = "(set)"  # never in a terminal or a log
+        rows.append((prefix + f.name.upper(), shown, f.metadata["doc"]))
     return rows

@@ -1,6 +1,6 @@
 """One frame of our own for each row of the detection table that no decoder serves yet, and near misses of it.
 
-Layouts: detection.md section 2 and the documents of the protocols. Checksums are computed here bit by bit, so that they
+Layouts: the documents of the protocols. Checksums are computed here bit by bit, so that they
 check the tables of the code.
 """
 

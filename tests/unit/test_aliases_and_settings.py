@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from gateway.settings import PREFIX, GatewaySettings
+from processors.settings import WorkerSettings
 from schemas.clients.metrics import bounded
 from schemas.clients.settings import SettingsError, describe, load
 
@@ -41,3 +42,9 @@ def test_every_setting_is_described() -> None:
 def test_labels_from_outside_are_bounded() -> None:
     assert bounded("tk103", {"tk103"}) == "tk103"
     assert bounded("x" * 1000, {"tk103"}) == "other"
+
+
+def test_a_password_is_never_shown() -> None:
+    settings = load(WorkerSettings, "WORKER_", {"WORKER_CLICKHOUSE_PASSWORD": "hush"})
+    assert settings.clickhouse_password == "hush"
+    assert "hush" not in str(describe(WorkerSettings, "WORKER_", settings))

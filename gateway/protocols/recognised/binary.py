@@ -1,4 +1,4 @@
-"""Recognised binary protocols with a declared length: detection.md rules 1-4, 36, 39, 46, 51-53, 55, 58, 60, 64, 65."""
+"""Recognised binary protocols with a declared length: docs/design.md rules 1-4, 36, 39, 46, 51-53, 55, 58, 60, 64, 65."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recognised binary protocols that only their checks tell apart: detection.md rules 34, 53, 54, 61, 62."""
+"""Recognised binary protocols that only their checks tell apart: docs/design.md rules 34, 53, 54, 61, 62."""
 
 from __future__ import annotations
 

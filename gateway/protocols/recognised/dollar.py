@@ -1,4 +1,4 @@
-"""Recognised protocols whose frames begin with `$` or `@@`: detection.md rules 10, 19-21, 23, 25-32."""
+"""Recognised protocols whose frames begin with `$` or `@@`: docs/design.md rules 10, 19-21, 23, 25-32."""
 
 from __future__ import annotations
 

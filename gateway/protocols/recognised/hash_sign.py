@@ -1,4 +1,4 @@
-"""Recognised protocols whose frames begin with `#`: Wialon IPS, V680 and TLT-2H (detection.md rules 42-44)."""
+"""Recognised protocols whose frames begin with `#`: Wialon IPS, V680 and TLT-2H (docs/design.md rules 42-44)."""
 
 from __future__ import annotations
 

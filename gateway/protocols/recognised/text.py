@@ -1,4 +1,4 @@
-"""Recognised protocols of text that begins with another sign than `$`: detection.md rules 5, 14-17, 40-50."""
+"""Recognised protocols of text that begins with another sign than `$`: docs/design.md rules 5, 14-17, 40-50."""
 
 from __future__ import annotations
 

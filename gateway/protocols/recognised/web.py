@@ -1,4 +1,4 @@
-"""HTTP, which is framed and kept, and what is no tracker at all and closed at once: detection.md rules 6 and 7."""
+"""HTTP, which is framed and kept, and what is no tracker at all and closed at once: docs/design.md rules 6 and 7."""
 
 from __future__ import annotations
 
