@@ -44,7 +44,7 @@ FAMILIES = {
 }
 """Protocols of the corpus that share their wire form with one of the table."""
 MAY_BE_UNKNOWN = {"arnavi": 1, "atrack": 2, "suntech": 1, "t55": 12, "teltonika": 1, "v680": 1, "watch": 1}
-"""Cases without a head of their own (lone answers cannot be told): edited ids, lone answers, continuations, other vendors."""
+"""Cases without a head of their own: edited ids, lone answers, continuations, other vendors."""
 NOT_ITS_OWN = {"t55-ae923a59916a6800": "gps103"}
 """A bare line of 15 digits is a gps103 heartbeat (a T55 unit ignores the answer)."""
 
