@@ -128,7 +128,7 @@ class ProtocolModule(Protocol):
     """Silence after which a frame that only silence ends is taken as complete."""
 
     def strong_start(self, buffer: bytes, start: int, /) -> int:
-        """Index at or after start where a frame of this protocol surely begins (docs/design.md, "Detection" 2), or -1. Linear."""
+        """Index at or after start where a frame of this protocol surely begins (docs/design.md), or -1. Linear."""
         ...
 
     def split(self, buffer: bytes, start: int, facts: Facts, quiet: bool, /) -> Split:

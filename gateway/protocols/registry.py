@@ -1,4 +1,4 @@
-"""The protocols the port understands, and the detection table made of their rules (docs/design.md: a protocol is one line here)."""
+"""The protocols the port understands, and the detection table made of their rules (a protocol is one line here)."""
 
 from __future__ import annotations
 

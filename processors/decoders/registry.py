@@ -1,4 +1,4 @@
-"""The decoders, by protocol name: the twins of gateway/protocols/registry.py (docs/design.md: a protocol is one line here)."""
+"""The decoders, by protocol name: the twins of gateway/protocols/registry.py (a protocol is one line here)."""
 
 from __future__ import annotations
 

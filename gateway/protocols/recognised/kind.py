@@ -45,7 +45,7 @@ class Recognised:
     """A recognised protocol; satisfies base.ProtocolModule.
 
     start: heads of frames on a connection that is this protocol's. end: where a frame ends. strong: pattern of a head
-    that is certain behind garbage (docs/design.md, "Detection" 2), empty for none; sure: what must hold there besides. proof: for a
+    that is certain behind garbage (docs/design.md), empty for none; sure: what must hold there besides. proof: for a
     change of protocol in the middle of a connection. served: False for what is closed at once (TLS and the like).
     """
 

@@ -19,7 +19,7 @@ MODULES: tuple[Recognised, ...] = (
     *binary_checked.MODULES,
 )
 LOGIN_BYTES = 6
-"""How far behind garbage the login of Teltonika counts: two bytes and digits are weak evidence (docs/design.md, "Detection" 2)."""
+"""How far behind garbage the login of Teltonika counts: two bytes and digits are weak evidence (docs/design.md)."""
 FALSE_STARTS = 16
 """Heads without a right checksum after which no further one is looked at: hostile noise must stay cheap."""
 
