@@ -245,7 +245,9 @@ class Session:
             if offset < 0 or at + offset >= own:
                 break
             verdict = self._switch(data, at + offset, module, quiet)
-            if verdict is Verdict.YES or (verdict is Verdict.MORE and not quiet):
+            # What seems to have begun in noise is waited for, but not for long: each byte that comes looks at it again.
+            waits = verdict is Verdict.MORE and not quiet and len(data) - at - offset <= STRONG_WINDOW_BYTES
+            if verdict is Verdict.YES or waits:
                 return at + offset, verdict
             offset += 1
         return own, Verdict.NO
