@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,83 +16,60 @@ from gateway.protocols.base import Facts, Verdict
 from gateway.session import Session
 from gateway.turn import OutFrame
 from processors.decoders import gps103 as decoder
-from schemas.errors import DecodeError, FrameError
+from schemas.errors import FrameError
 from schemas.records import Frame, FrameKind
-from tests.frames.golden import CASES, load, split_all
+from tests.frames.golden import load
+from tests.property import laws
 
-WORST_BYTES = 64 * 1024
-WORST_S = 0.05
-ARRIVAL_MS = 1_768_471_872_000
 LOGIN = b"##,imei:354188012345678,A;"
 FIX = (
     b"imei:354188012345678,tracker,260115181112,,F,101112.000,A,5130.2500,N,00007.6500,W,"
     b"19.71,45.50,31.0,1,0,52.5%,,+22;"
 )
 BEAT = b"354188012345678;"
-
-
-def chunks_of(path: Path) -> list[bytes]:
-    return [bytes.fromhex(chunk) for chunk in load(path)["chunks"]]
-
-
-OWN = [path for path in CASES if path.parent.name == "gps103" and load(path)["expect"]["protocol"]]
-STREAMS = [pytest.param(path, id=path.stem) for path in OWN if load(path)["transport"] == "tcp"]
 MIXED = {"foreign_behind", "cell_only_glued"}
 """Cases of other protocols that hold a frame of this one, or the head of one, on purpose."""
-OTHERS = [
-    pytest.param(path, id=f"{path.parent.name}/{path.stem}")
-    for path in CASES
-    if load(path)["expect"]["protocol"] != "gps103" and path.stem not in MIXED
-]
-SAMPLES = [chunk for path in OWN for chunk in chunks_of(path)]
+SAMPLES = laws.samples("gps103")
+STREAMS = laws.stream_cases("gps103")
+payloads = partial(laws.split_stream, gps103)
 
 
-def payloads(chunks: list[bytes]) -> list[bytes]:
-    return list(split_all(gps103, chunks, Facts(), False))
-
-
-@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("path", STREAMS, ids=laws.stem)
 def test_every_cut_gives_the_same_frames(path: Path) -> None:
-    whole = b"".join(chunks_of(path))
-    wanted = payloads([whole])
-    assert payloads([whole[at : at + 1] for at in range(len(whole))]) == wanted
-    for at in range(1, len(whole), 1 if len(whole) < 600 else 7):
-        assert payloads([whole[:at], whole[at:]]) == wanted, at
+    laws.check_every_cut(gps103, b"".join(laws.chunks_of(path)), all_below=600)
 
 
-def session_frames(chunks: list[bytes]) -> list[OutFrame]:
-    session = Session("s", "", "tcp", 0, Aliases())
-    frames = [frame for chunk in chunks for frame in session.receive(chunk, 0).frames]
-    frames += session.finish(0).frames
-    return [frame for frame in frames if frame.kind is not FrameKind.UNDECIDED]
+def told(chunks: list[bytes]) -> list[OutFrame]:
+    """What a session publishes, but for undecided bytes."""
+    return [frame for frame in laws.session_frames(chunks) if frame.kind is not FrameKind.UNDECIDED]
 
 
-@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("path", STREAMS, ids=laws.stem)
 def test_a_session_gives_the_frames_and_replies_of_the_case_however_cut(path: Path) -> None:
-    whole = b"".join(chunks_of(path))
-    wanted = [(frame.payload, frame.reply, frame.device_id) for frame in session_frames([whole])]
+    whole = b"".join(laws.chunks_of(path))
+    wanted = [(frame.payload, frame.reply, frame.device_id) for frame in told([whole])]
     assert len(wanted) == load(path)["expect"]["frames"]
     for size in (1, 2, 7, 64):
-        pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
-        assert [(frame.payload, frame.reply, frame.device_id) for frame in session_frames(pieces)] == wanted, size
+        cut = told(laws.pieces(whole, size))
+        assert [(frame.payload, frame.reply, frame.device_id) for frame in cut] == wanted, size
 
 
-@pytest.mark.parametrize("path", STREAMS)
+@pytest.mark.parametrize("path", STREAMS, ids=laws.stem)
 def test_detection_waits_and_then_stays(path: Path) -> None:
     """Over the bytes as they come the answer is MORE, then YES for good: never a NO before a YES, never a change."""
-    first = b"".join(chunks_of(path))
-    rules = [rule for rule in gps103.RULES if first[0] in rule.first]
-    answers = [max(rule.detect(first[:end], False) for rule in rules) for end in range(1, min(len(first), 400) + 1)]
+    first = b"".join(laws.chunks_of(path))
+    ends = range(1, min(len(first), 400) + 1)
+    answers = laws.verdicts(gps103, first, False, ends)
     assert answers == sorted(answers)
     assert answers[0] is Verdict.MORE
-    ended = [max(rule.detect(first[:end], True) for rule in rules) for end in range(1, min(len(first), 400) + 1)]
+    ended = laws.verdicts(gps103, first, True, ends)
     assert ended[-1] is Verdict.YES
     assert Verdict.MORE not in ended
 
 
-@pytest.mark.parametrize("path", OTHERS)
+@pytest.mark.parametrize("path", [path for path in laws.strangers("gps103") if path.stem not in MIXED], ids=laws.label)
 def test_nobody_elses_frames_are_claimed(path: Path) -> None:
-    for chunk in chunks_of(path):
+    for chunk in laws.chunks_of(path):
         data = chunk.lstrip(b"\r\n \x00")
         assert all(rule.detect(data, True) is not Verdict.YES for rule in gps103.RULES if data[:1] in rule.first)
         assert gps103.strong_start(chunk, 0) < 0
@@ -148,7 +125,7 @@ def test_a_device_of_one_digit_after_its_login() -> None:
     session = Session("s", "", "tcp", 0, Aliases())
     first, second, _ = (session.receive(chunk, 0).frames for chunk in (b"##,imei:7,A;", b"7;", b"8;"))
     assert [frame.reply for frame in (*first, *second)] == [b"LOAD", b"ON"]
-    assert {frame.device_id for frame in session_frames([b"##,imei:7,A;", b"7;8;", FIX])} == {"7", "354188012345678"}
+    assert {frame.device_id for frame in told([b"##,imei:7,A;", b"7;8;", FIX])} == {"7", "354188012345678"}
 
 
 def test_the_rest_of_a_frame_with_a_line_end_inside_is_dropped_silently() -> None:
@@ -171,54 +148,18 @@ def test_a_photo_longer_than_text_and_one_that_never_ends() -> None:
 @settings(max_examples=300, deadline=None)
 def test_cuts_of_glued_and_damaged_frames(data: st.DataObject) -> None:
     """Frames glued in any order, with bytes changed, lost and put in between: any cut gives the same frames."""
-    frames = data.draw(st.lists(st.sampled_from([*SAMPLES, LOGIN, BEAT, FIX]), min_size=1, max_size=4))
-    stream = bytearray(b"".join(frames)[:3000])
-    for _ in range(data.draw(st.integers(0, 5))):
-        at = data.draw(st.integers(0, len(stream) - 1))
-        put = st.sampled_from(
-            [b";", b",", b"*", b"\r\n", b"imei:", b"##,", b"1", b"12345678901234567", b";;", b",\n,;", b" "]
-        )
-        stream[at : at + data.draw(st.integers(0, 3))] = data.draw(st.one_of(st.binary(max_size=3), put))
-        stream = stream or bytearray(b";")
-    whole = bytes(stream)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
-    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert payloads(chunks) == payloads([whole])
+    inserts = [b";", b",", b"*", b"\r\n", b"imei:", b"##,", b"1", b"12345678901234567", b";;", b",\n,;", b" "]
+    whole = laws.draw_damaged(data, [*SAMPLES, LOGIN, BEAT, FIX], inserts, changes=5, filler=b";")
+    assert payloads(laws.draw_cut(data, whole)) == payloads([whole])
 
 
 @given(data=st.data())
 @settings(max_examples=600, deadline=None)
 def test_only_device_errors(data: st.DataObject) -> None:
     """Whatever the bytes, split raises only FrameError, decode only DecodeError, identify and reply nothing."""
-    if data.draw(st.booleans()):
-        payload = data.draw(st.sampled_from([b"", b"imei:1,", b"##,imei:", b"1"])) + data.draw(st.binary(max_size=200))
-    else:
-        mutable = bytearray(data.draw(st.sampled_from(SAMPLES)))
-        for _ in range(data.draw(st.integers(1, 8))):
-            at = data.draw(st.integers(0, len(mutable) - 1))
-            mutable[at] = data.draw(st.one_of(st.integers(0, 255), st.sampled_from(list(b",;0AFL*."))))
-        payload = bytes(mutable)
-    for quiet in (False, True):
-        for piece in split_all(gps103, [payload], Facts(), quiet):  # split_all lets FrameError alone pass
-            assert piece in payload
-    facts = Facts()
-    for piece in (payload, *split_all(gps103, [payload], facts, True)):
-        gps103.identify(piece, facts)
-        gps103.reply(piece, facts, ARRIVAL_MS)
-        gps103.validates(piece)
-        for received_ms in (None, ARRIVAL_MS):
-            frame = Frame(piece, "gps103", received_ms=received_ms)
-            decoder.content(frame)
-            try:
-                positions = decoder.decode(frame)
-            except DecodeError:
-                continue
-            for position in positions:
-                assert position.latitude is None or -90 <= position.latitude <= 90
-                assert position.longitude is None or -180 <= position.longitude <= 180
-                assert (position.latitude is None) == (position.longitude is None)
-                assert not (position.valid and position.latitude is None)
-                assert position.course_deg is None or 0 <= position.course_deg <= 360
+    heads = [b"", b"imei:1,", b"##,imei:", b"1"]
+    byte = st.one_of(laws.ANY_BYTE, st.sampled_from(list(b",;0AFL*.")))
+    laws.check_only_device_errors(gps103, laws.draw_hostile(data, SAMPLES, heads, 8, byte), Facts())
 
 
 @given(
@@ -244,22 +185,17 @@ def test_any_zone_gives_the_time_of_the_fix(moment_s: int, quarters: int, skew_s
 )
 def test_noise_in_front_costs_only_the_noise(noise: bytes) -> None:
     assert payloads([noise + FIX + noise + LOGIN]) == [FIX, LOGIN]
-    assert [frame.payload for frame in session_frames([LOGIN + noise + FIX])] == [LOGIN, FIX]
+    assert [frame.payload for frame in told([LOGIN + noise + FIX])] == [LOGIN, FIX]
 
 
 def test_noise_is_no_heartbeat() -> None:
     """What is left of a frame ends with digits and a semicolon: it is answered by nobody."""
-    frames = session_frames([LOGIN, b"0.00,31.0,1,0,52;17;12345678901234567;" + FIX])
+    frames = told([LOGIN, b"0.00,31.0,1,0,52;17;12345678901234567;" + FIX])
     assert [frame.reply for frame in frames] == [b"LOAD", None]
 
 
-def _repeat(pattern: bytes) -> bytes:
-    return (pattern * (WORST_BYTES // len(pattern) + 1))[:WORST_BYTES]
-
-
-WORST = [
-    pytest.param(_repeat(pattern), id=repr(pattern[:24]))
-    for pattern in (
+WORST = laws.worst_cases(
+    (
         *(bytes([byte]) for byte in b"#,;im:1*AF%\x00\r \n"),
         b"##,",
         b"imei:",
@@ -281,44 +217,23 @@ WORST = [
         FIX,
         FIX[:-1],
         BEAT,
-    )
-]
+    ),
+    shown=24,
+)
 HEADS = (b"imei:1,tracker,,,F,", b"imei:1,OBD,", b"imei:1,vr,", b"imei:1,,,,L,", b"##,imei:", b"imei:1,")
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    best = 1.0
-    for _ in range(3):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-        if best < WORST_S / 2:
-            break
-    return best
 
 
 @pytest.mark.parametrize("worst", WORST)
 def test_worst_input_is_linear(worst: bytes) -> None:
     """64 KiB of the worst bytes through each entry in less than 50 ms."""
-
-    def decode(payload: bytes) -> None:
-        try:
-            decoder.decode(Frame(payload, "gps103", received_ms=ARRIVAL_MS))
-        except DecodeError:
-            return
-
-    for payload in (worst, *(head + worst for head in HEADS)):
-        assert _seconds(lambda payload=payload: decode(payload)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: gps103.validates(payload)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: gps103.identify(payload, Facts())) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: gps103.reply(payload, Facts(), ARRIVAL_MS)) < WORST_S  # type: ignore[misc]
+    frames = (worst, *(head + worst for head in HEADS))
+    laws.check_frames_are_quick(gps103, frames)
+    for frame in frames:
         for quiet in (False, True):
-            assert _seconds(lambda payload=payload, quiet=quiet: _split(payload, quiet)) < WORST_S  # type: ignore[misc]
+            assert laws.seconds(_split, frame, quiet) < laws.WORST_S
+    laws.check_search_is_quick(gps103, worst)
     for rule in gps103.RULES:
-        for ended in (False, True):
-            assert _seconds(lambda rule=rule, ended=ended: rule.detect(worst, ended)) < WORST_S  # type: ignore[misc]
-    assert _seconds(lambda: gps103.strong_start(worst, 0)) < WORST_S
-    assert _seconds(lambda: gps103.resync(worst, 1)) < WORST_S
+        assert laws.seconds(rule.detect, worst, True) < laws.WORST_S
 
 
 def _split(payload: bytes, quiet: bool) -> None:
@@ -331,5 +246,5 @@ def _split(payload: bytes, quiet: bool) -> None:
 @pytest.mark.parametrize("worst", WORST)
 def test_a_stream_of_the_worst_is_linear(worst: bytes) -> None:
     """Every frame and every resynchronisation of twice the bytes takes no more than about twice the time."""
-    half = _seconds(lambda: payloads([worst[: WORST_BYTES // 2]]))
-    assert _seconds(lambda: payloads([worst])) < 3.5 * half + WORST_S
+    half = laws.seconds(payloads, [worst[: laws.WORST_BYTES // 2]])
+    assert laws.seconds(payloads, [worst]) < 3.5 * half + laws.WORST_S

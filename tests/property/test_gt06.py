@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,28 +13,17 @@ from gateway.protocols import gt06
 from gateway.protocols.base import Facts, Split, Status, Verdict
 from gateway.protocols.fields import crc_x25
 from processors.decoders import gt06 as decoder
-from schemas.errors import DecodeError, FrameError
-from schemas.records import Attribute, Frame
+from schemas.errors import FrameError
+from schemas.records import Attribute, Frame, Position
 from tests.frames.golden import CASES, load, split_all
+from tests.property import laws
 
 OWN = [path for path in CASES if path.parent.name == "gt06"]
-SAMPLES = [
-    bytes.fromhex(chunk) for path in OWN if load(path)["expect"]["protocol"] == "gt06" for chunk in load(path)["chunks"]
-]
+SAMPLES = laws.samples("gt06")
 HEARTBEAT = bytes.fromhex("78780a1346060400020005cc4b0d0a")
 PLACE = bytes.fromhex("787822221a010f0a0b0cc905869aac0003807c241c2d00ea0a0702009c8c0100000003216a0d0a")
 STORED = bytes.fromhex("787822221a010f0a0b0cc905869aac0003807c241c2d00ea0a0702009c8c0100010004")
-WORST_BYTES = 64 * 1024
-WORST_S = 0.05
-ARRIVAL_MS = 1_768_471_872_000
-
-
-def payloads(chunks: list[bytes]) -> list[bytes]:
-    return list(split_all(gt06, chunks, Facts(), False))
-
-
-def name(path: Path) -> str:
-    return path.stem
+payloads = partial(laws.split_stream, gt06)
 
 
 def test_checksum_is_the_documented_one() -> None:
@@ -43,27 +31,22 @@ def test_checksum_is_the_documented_one() -> None:
     assert crc_x25(b"") == 0
 
 
-@pytest.mark.parametrize("path", OWN, ids=name)
+@pytest.mark.parametrize("path", OWN, ids=laws.stem)
 def test_every_cut_gives_the_same_frames(path: Path) -> None:
-    whole = b"".join(bytes.fromhex(chunk) for chunk in load(path)["chunks"])
-    wanted = payloads([whole])
-    assert payloads([whole[at : at + 1] for at in range(len(whole))]) == wanted
-    for at in range(1, len(whole), 1 if len(whole) < 500 else 7):
-        assert payloads([whole[:at], whole[at:]]) == wanted, at
+    laws.check_every_cut(gt06, b"".join(laws.chunks_of(path)))
 
 
-@pytest.mark.parametrize("path", OWN, ids=name)
+@pytest.mark.parametrize("path", OWN, ids=laws.stem)
 def test_detection_waits_and_then_stays(path: Path) -> None:
     """Over the bytes as they come the answer is MORE, then the final one for good, which is that of the whole."""
     case = load(path)
-    first = bytes.fromhex((case.get("setup") or case["chunks"])[0])
-    rules = [rule for rule in gt06.RULES if first[0] in rule.first]
-    answers = [max(rule.detect(first[:end], False) for rule in rules) for end in range(1, len(first) + 1)]
+    first = laws.chunks_of(path, setup=True)[0]
+    answers = laws.verdicts(gt06, first, False, range(1, len(first) + 1))
     final = Verdict.YES if case["expect"]["protocol"] else Verdict.NO
     decided = answers.index(final)
     assert set(answers[:decided]) <= {Verdict.MORE}
     assert set(answers[decided:]) == {final}
-    assert all(rule.detect(first[:end], True) is not Verdict.MORE for rule in rules for end in range(len(first)))
+    assert Verdict.MORE not in laws.verdicts(gt06, first, True, range(len(first)))
 
 
 def test_no_frame_of_another_protocol_is_claimed() -> None:
@@ -71,8 +54,7 @@ def test_no_frame_of_another_protocol_is_claimed() -> None:
         case = load(path)
         if path.parent.name == "gt06" or case["expect"].get("detected", case["expect"]["protocol"]) == "gt06":
             continue
-        for chunk in case.get("setup", []) + case["chunks"]:
-            data = bytes.fromhex(chunk)
+        for data in laws.chunks_of(path, setup=True):
             answers = {rule.detect(data, True) for rule in gt06.RULES if not data or data[0] in rule.first}
             assert Verdict.YES not in answers, path
             assert gt06.strong_start(data, 0) < 0, path
@@ -82,53 +64,30 @@ def test_no_frame_of_another_protocol_is_claimed() -> None:
 @settings(max_examples=300, deadline=None)
 def test_cuts_of_glued_and_damaged_frames(data: st.DataObject) -> None:
     """Frames glued in any order, with bytes changed, lost and put in between: any cut gives the same frames."""
-    stream = bytearray(b"".join(data.draw(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=4)))[:3000])
-    for _ in range(data.draw(st.integers(0, 4))):
-        at = data.draw(st.integers(0, len(stream) - 1))
-        stream[at : at + data.draw(st.integers(0, 3))] = data.draw(
-            st.one_of(st.binary(max_size=3), st.sampled_from([b"x", b"xx", b"yy", b"\r\n", b"\r\nxx", b"\x17", b"\r"]))
-        )
-        stream = stream or bytearray(b"x")
-    whole = bytes(stream)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
-    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert payloads(chunks) == payloads([whole])
+    inserts = [b"x", b"xx", b"yy", b"\r\n", b"\r\nxx", b"\x17", b"\r"]
+    whole = laws.draw_damaged(data, SAMPLES, inserts, changes=4, filler=b"x")
+    assert payloads(laws.draw_cut(data, whole)) == payloads([whole])
 
 
 @given(data=st.data())
 @settings(max_examples=600, deadline=None)
 def test_only_device_errors(data: st.DataObject) -> None:
     """Whatever the bytes, split raises only FrameError, decode only DecodeError, identify and reply nothing."""
-    if data.draw(st.booleans()):
-        payload = data.draw(st.sampled_from([b"", b"xx", b"yy"])) + data.draw(st.binary(max_size=200))
-    else:
-        mutable = bytearray(data.draw(st.sampled_from(SAMPLES)))
-        for _ in range(data.draw(st.integers(1, 6))):
-            mutable[data.draw(st.integers(0, len(mutable) - 1))] = data.draw(st.integers(0, 255))
-        payload = bytes(mutable)
+    payload = laws.draw_hostile(data, SAMPLES, heads=[b"", b"xx", b"yy"])
     facts = Facts(login=b"\x03T")
     for piece in (payload, *split_all(gt06, [payload], facts, True), *split_all(gt06, [payload], facts, False)):
         assert piece in payload
-        gt06.identify(piece, facts)
-        gt06.reply(piece, facts, ARRIVAL_MS)
-        gt06.validates(piece)
-        for received_ms in (None, ARRIVAL_MS):
-            check_decoded(Frame(piece, "gt06", received_ms=received_ms))
+        check_positions(laws.check_frame(gt06, piece, facts))
 
 
-def check_decoded(frame: Frame) -> None:
-    decoder.content(frame)
-    try:
-        positions = decoder.decode(frame)
-    except DecodeError:
-        return
+def check_positions(positions: list[Position]) -> None:
     for position in positions:
-        assert position.latitude is None or -90 <= position.latitude <= 90
-        assert position.longitude is None or -180 <= position.longitude <= 180
-        assert (position.latitude is None) == (position.longitude is None)
         assert not (position.valid and not (position.latitude or position.longitude))
-        assert position.course_deg is None or 0 <= position.course_deg <= 360
         assert not (position.attributes.get("charging") and "power_cut" in position.alarms)
+
+
+def check_type(frame: bytes) -> None:
+    check_positions(laws.check_decoded(gt06, Frame(frame, "gt06", received_ms=laws.ARRIVAL_MS)))
 
 
 @pytest.mark.parametrize("kind", range(256))
@@ -138,9 +97,9 @@ def test_every_type_of_every_length(kind: int) -> None:
         for size in (*range(70), 100, 120, 200):
             body = bytes((size + 5, kind)) + bytes((fill,)) * size + b"\x00\x01"
             frame = b"xx" + body + crc_x25(body).to_bytes(2) + b"\r\n"
-            check_decoded(Frame(frame, "gt06", received_ms=ARRIVAL_MS))
+            check_type(frame)
             body = b"\x00" + body
-            check_decoded(Frame(b"yy" + body + crc_x25(body).to_bytes(2) + b"\r\n", "gt06", received_ms=ARRIVAL_MS))
+            check_type(b"yy" + body + crc_x25(body).to_bytes(2) + b"\r\n")
 
 
 @pytest.mark.parametrize(
@@ -181,13 +140,8 @@ def test_strong_start_behind_garbage() -> None:
     assert gt06.strong_start(b"\x01\x02" + HEARTBEAT[:-1], 0) == -1
 
 
-def _repeat(pattern: bytes) -> bytes:
-    return (pattern * (WORST_BYTES // len(pattern) + 1))[:WORST_BYTES]
-
-
-WORST = [
-    pytest.param(_repeat(pattern), id=repr(pattern[:20]))
-    for pattern in (
+WORST = laws.worst_cases(
+    (
         *(bytes([byte]) for byte in b"xy\r\n\x00\x17"),
         *(b"xy", b"xx\r\n", b"xxA\r\nB", b"yyA\r\nB", b"yy\x00\x10\r\n", b"yy\x0f\xff\x12\r\n", b"xx\x17\x17"),
         *(
@@ -199,22 +153,12 @@ WORST = [
             b"xx\x08\x94" + b"\r\n" * 5,
         ),
         *(b"x" * 500 + b"\r\nA", HEARTBEAT, HEARTBEAT[:-1], PLACE[:-2] + b"\r", b"xx\xff\x12" + b"\r\nA" * 80),
-    )
-]
+    ),
+    shown=20,
+)
 HEADS = [b"xx\xff" + bytes((kind,)) for kind in (0x12, 0x15, 0x18, 0x36, 0x69, 0x95)] + [
     b"yy\xff\xff" + bytes((kind,)) for kind in (0x21, 0x32, 0x70, 0x8C, 0x94, 0xF1)
 ]
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    best = 1.0
-    for _ in range(5):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-        if best < WORST_S / 2:
-            break
-    return best
 
 
 def split_once(data: bytes) -> list[Split]:
@@ -236,23 +180,9 @@ def split_once(data: bytes) -> list[Split]:
 @pytest.mark.parametrize("worst", WORST)
 def test_worst_input_is_linear(worst: bytes) -> None:
     """64 KiB of the worst bytes through each entry in less than 50 ms; split, once a frame of 8 bytes, in twice that."""
-
-    def decode(payload: bytes) -> None:
-        try:
-            decoder.decode(Frame(payload, "gt06", received_ms=ARRIVAL_MS))
-        except DecodeError:
-            return
-
-    for payload in (worst, *(head + worst[:WORST_BYTES] for head in HEADS)):
-        assert _seconds(lambda payload=payload: decode(payload)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: gt06.identify(payload, Facts())) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: gt06.reply(payload, Facts(), ARRIVAL_MS)) < WORST_S  # type: ignore[misc]
-    for rule in gt06.RULES:
-        assert _seconds(lambda rule=rule: rule.detect(worst, False)) < WORST_S  # type: ignore[misc]
-    assert _seconds(lambda: gt06.validates(worst)) < WORST_S
-    assert _seconds(lambda: gt06.strong_start(worst, 0)) < WORST_S
-    assert _seconds(lambda: gt06.resync(worst, 1)) < WORST_S
-    assert _seconds(lambda: split_once(worst)) < 2 * WORST_S
+    laws.check_frames_are_quick(gt06, (worst, *(head + worst[: laws.WORST_BYTES] for head in HEADS)))
+    laws.check_search_is_quick(gt06, worst)
+    assert laws.seconds(split_once, worst) < 2 * laws.WORST_S
 
 
 NO_ARGUMENTS: dict[str, Attribute] = {}
@@ -275,14 +205,14 @@ COMMANDS: list[tuple[str, dict[str, Attribute], bytes]] = [
 @pytest.mark.parametrize(("kind", "parameters", "text"), COMMANDS)
 def test_commands(kind: str, parameters: dict[str, Attribute], text: bytes) -> None:
     """Type 80, the length of flag and text, a flag, text, serial number 0, checksum: what the device's framing takes."""
-    data = gt06.encode_command(kind, parameters, Facts(), ARRIVAL_MS)
+    data = gt06.encode_command(kind, parameters, Facts(), laws.ARRIVAL_MS)
     body = bytes((len(text) + 10, 0x80, len(text) + 4, 0, 0, 0, 0)) + text + b"\x00\x00"
     assert data == b"xx" + body + crc_x25(body).to_bytes(2) + b"\r\n"
 
 
 def test_command_vector() -> None:
     wanted = "787812800c0000000052656c61792c312300009dee0d0a"
-    assert gt06.encode_command("engine_stop", {}, Facts(), ARRIVAL_MS).hex() == wanted
+    assert gt06.encode_command("engine_stop", {}, Facts(), laws.ARRIVAL_MS).hex() == wanted
 
 
 @pytest.mark.parametrize(
@@ -297,4 +227,4 @@ def test_command_vector() -> None:
 )
 def test_impossible_commands(kind: str, parameters: dict[str, Attribute]) -> None:
     with pytest.raises(ValueError, match=r"."):
-        gt06.encode_command(kind, parameters, Facts(), ARRIVAL_MS)
+        gt06.encode_command(kind, parameters, Facts(), laws.ARRIVAL_MS)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,126 +16,77 @@ from gateway.protocols.jt808_parts import PARTS_BYTES, Part, add_part, joined, r
 from gateway.protocols.jt808_wire import MARK, OTHER_MARK, Address, content_of, message_to, read_head, sum_is_right
 from gateway.protocols.registry import detect
 from processors.decoders import jt808 as decoder
-from schemas.errors import DecodeError
 from schemas.records import Frame
-from tests.frames.golden import CASES, load, split_all
+from tests.frames.golden import load
+from tests.property import laws
 
-OWN = [(path, load(path)) for path in CASES if path.parent.name == "jt808"]
-SAMPLES = [bytes.fromhex(chunk) for _, case in OWN if case["expect"]["protocol"] for chunk in case["chunks"]]
-WORST_BYTES = 64 * 1024
-WORST_S = 0.05
-ARRIVAL_MS = 1_768_471_872_000
+SAMPLES = laws.samples("jt808")
 HEARTBEAT = bytes.fromhex("7e000200000880123456780008")
 """Without its checksum and its end."""
 GOOD = HEARTBEAT + b"\x8a\x7e"
 LOCATION = bytes.fromhex(
     "7e020000280880123456780007000000000000000b0311e4270001f20c001f016d002d26011518111201040000004330011f310109ae7e"
 )
+payloads = partial(laws.split_stream, jt808)
 
 
-def named(paths: list[Path]) -> list[ParameterSet]:
-    return [pytest.param(path, id=path.stem) for path in paths]
-
-
-def payloads(chunks: list[bytes]) -> list[bytes]:
-    return list(split_all(jt808, chunks, Facts(), False))
-
-
-STREAMS = [path for path, case in OWN if case["expect"]["protocol"] and case["transport"] == "tcp"]
-CLEAN = [path for path in STREAMS if "detected" not in load(path)["expect"]]
-
-
-@pytest.mark.parametrize("path", named(STREAMS))
+@pytest.mark.parametrize("path", laws.stream_cases("jt808"), ids=laws.stem)
 def test_every_cut_gives_the_same_frames(path: Path) -> None:
-    whole = b"".join(bytes.fromhex(chunk) for chunk in load(path)["chunks"])
-    wanted = payloads([whole])
-    assert payloads([whole[at : at + 1] for at in range(len(whole))]) == wanted
-    step = 1 if len(whole) < 500 else 7
-    for at in range(1, len(whole), step):
-        assert payloads([whole[:at], whole[at:]]) == wanted, at
+    laws.check_every_cut(jt808, b"".join(laws.chunks_of(path)))
 
 
-@pytest.mark.parametrize("path", named(CLEAN))
+@pytest.mark.parametrize("path", laws.stream_cases("jt808", clean=True), ids=laws.stem)
 def test_detection_waits_and_then_stays(path: Path) -> None:
     """Over the bytes as they come the answer is MORE, then YES for good: never a NO before a YES, never a change."""
-    first = bytes.fromhex(load(path)["chunks"][0])
-    rules = [rule for rule in jt808.RULES if first[0] in rule.first]
-    answers = [max(rule.detect(first[:end], False) for rule in rules) for end in range(1, len(first) + 1)]
+    first = laws.chunks_of(path)[0]
+    answers = laws.verdicts(jt808, first, False, range(1, len(first) + 1))
     assert answers == sorted(answers)
     assert answers[0] is Verdict.MORE
     assert answers[-1] is Verdict.YES
     assert answers[12 if first[0] in (MARK, OTHER_MARK) else 25] is Verdict.YES
-    assert all(max(rule.detect(first[:end], True) for rule in rules) is not Verdict.MORE for end in range(len(first)))
+    assert Verdict.MORE not in laws.verdicts(jt808, first, True, range(len(first)))
 
 
 def test_strangers_are_not_claimed() -> None:
     """No golden frame of another protocol, and none that is nobody's, is taken for jt808."""
-    strangers = [(path, case) for path in CASES if (case := load(path))["expect"]["protocol"] != "jt808"]
-    assert len(strangers) > 50
-    for path, case in strangers:
-        for chunk in (*case.get("setup", ()), *case["chunks"]):
-            data = bytes.fromhex(chunk)
-            module = detect(data, 0, case["transport"], True).module
+    others = laws.strangers("jt808")
+    assert len(others) > 50
+    for path in others:
+        transport = load(path)["transport"]
+        for data in laws.chunks_of(path, setup=True):
+            module = detect(data, 0, transport, True).module
             assert module is not jt808, path
             assert jt808.strong_start(data, 0) < 0, path
+
+
+def known(frames: list[bytes]) -> list[bytes]:
+    """What stands between the delimiters of the frames that the detection table names: a doubled one counts once."""
+    return [frame.strip(b"\x7e\xe7") for frame in frames if detect(frame, 0, "tcp", True).module is jt808]
 
 
 @given(data=st.data())
 @settings(max_examples=300, deadline=None)
 def test_cuts_of_glued_and_damaged_frames(data: st.DataObject) -> None:
-    """Frames glued in any order, with bytes changed, lost and put in between: any cut gives the same frames."""
-    frames = data.draw(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=4))
-    stream = bytearray(b"".join(frames)[:3000])
-    for _ in range(data.draw(st.integers(0, 4))):
-        at = data.draw(st.integers(0, len(stream) - 1))
-        stream[at : at + data.draw(st.integers(0, 3))] = data.draw(
-            st.one_of(
-                st.binary(max_size=3),
-                st.sampled_from([b"\x7e", b"\x7e\x7e", b"\xe7", b"(", b")", b"\r\n\x00", b"\x00", b"\x7d"]),
-            )
-        )
-        stream = stream or bytearray(b"\x7e")
-    whole = bytes(stream)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
-    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert payloads(chunks) == payloads([whole])
+    """Frames glued in any order, with bytes changed, lost and put in between: any cut gives the same frames.
+
+    Compared are those of known message ids: behind damage only they have a start to be found by. A frame of another id is
+    taken where the one before it ended well, and that can depend on the cut.
+    """
+    inserts = [b"\x7e", b"\x7e\x7e", b"\xe7", b"(", b")", b"\r\n\x00", b"\x00", b"\x7d"]
+    whole = laws.draw_damaged(data, SAMPLES, inserts, changes=4, filler=b"\x7e")
+    assert known(payloads(laws.draw_cut(data, whole))) == known(payloads([whole]))
 
 
 @given(data=st.data())
 @settings(max_examples=600, deadline=None)
 def test_only_device_errors(data: st.DataObject) -> None:
     """Whatever the bytes, split raises only FrameError, decode only DecodeError, identify and reply nothing."""
-    if data.draw(st.booleans()):
-        payload = data.draw(st.binary(max_size=200))
-    else:
-        mutable = bytearray(data.draw(st.sampled_from(SAMPLES)))
-        for _ in range(data.draw(st.integers(1, 6))):
-            mutable[data.draw(st.integers(0, len(mutable) - 1))] = data.draw(st.integers(0, 255))
-        payload = bytes(mutable)
-    for quiet in (False, True):
-        for piece in split_all(jt808, [payload], Facts(), quiet):  # split_all lets FrameError alone pass
-            assert piece in payload
+    payload = laws.draw_hostile(data, SAMPLES)
     facts = Facts(login=data.draw(st.sampled_from([b"", b"\x7e", b"\x7e\xff\xff\x06" + b"\x08" * 30])))
-    for piece in (payload, *split_all(jt808, [payload], facts, True)):
-        jt808.identify(piece, facts)
-        jt808.reply(piece, facts, ARRIVAL_MS)
-        jt808.validates(piece)
-        for received_ms in (None, ARRIVAL_MS):
-            frame = Frame(piece, "jt808", received_ms=received_ms, login=facts.login)
-            decoder.content(frame)
-            try:
-                positions = decoder.decode(frame)
-            except DecodeError:
-                continue
-            for position in positions:
-                assert position.latitude is None or -90 <= position.latitude <= 90
-                assert position.longitude is None or -180 <= position.longitude <= 180
-                assert (position.latitude is None) == (position.longitude is None)
-                assert not (position.valid and position.latitude is None)
-                assert not (position.valid and position.latitude == position.longitude == 0)
-                assert position.course_deg is None or 0 <= position.course_deg <= 360
-                assert position.battery_percent is None or 0 <= position.battery_percent <= 100
-                assert len(position.alarms) == len(set(position.alarms))
+    for position in laws.check_only_device_errors(jt808, payload, facts):
+        assert not (position.valid and position.latitude == position.longitude == 0)
+        assert position.battery_percent is None or 0 <= position.battery_percent <= 100
+        assert len(position.alarms) == len(set(position.alarms))
 
 
 @given(kind=st.integers(0, 255), value=st.binary(max_size=60))
@@ -149,7 +98,7 @@ def test_items_never_break_a_location(kind: int, value: bytes) -> None:
     frame = message_to(Address(MARK, -1, content[4:10]), 0x0200, body)
     (position,) = decoder.decode(Frame(frame, "jt808"))
     assert (position.latitude, position.longitude, position.valid) == (51.504167, -0.1275, True)
-    assert position.fix_time_ms == ARRIVAL_MS
+    assert position.fix_time_ms == laws.ARRIVAL_MS
 
 
 @given(mark=st.sampled_from([MARK, OTHER_MARK]), version=st.sampled_from([-1, 0, 1, 0x7E]), body=st.binary(max_size=99))
@@ -237,56 +186,27 @@ def test_noise_in_front_costs_only_the_noise(good: bytes) -> None:
         assert payloads([noise + good + noise + good])[-1].lstrip(b"\x7e") == good.lstrip(b"\x7e"), noise
 
 
-def _repeat(pattern: bytes) -> bytes:
-    return (pattern * (WORST_BYTES // len(pattern) + 1))[:WORST_BYTES]
-
-
-WORST = [
-    pytest.param(_repeat(pattern), id=repr(pattern[:24]))
-    for pattern in (
+WORST = laws.worst_cases(
+    (
         *(bytes([byte]) for byte in b"~\xe7()\x00\x02\x7d\xe6\x3e0,\r\xff"),
         *(b"~\x00", b"~\xe7", b"\xe7~", b"~(", b"(~", b"((1234567890,", b"(1234567890,", b"(1234567890,1,001,BASE,"),
         *(b"~\x02\x00", HEARTBEAT, GOOD, GOOD[:-1], GOOD[1:-2], LOCATION, LOCATION[:-1], LOCATION[1:-1]),
         *(b"\x00\x02", b"\x00\x02\x00", b"\x00\x00\x01", b"~AAAAAAAAAAAAAAAA", b"~\x0f\x01AAAAAAAAAAAAAAA"),
         *(b"\xe7\x02\x00\x00\x28\x08\x80", b"\x7d\x01", b"\x7d\x02", b"~" + b"\x7d\x02" * 40, b"0" * 16 + b"~"),
-    )
-]
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    best = 1.0
-    for _ in range(8):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-        if best < WORST_S / 2:
-            break
-    return best
-
-
-def _decode(payload: bytes) -> None:
-    try:
-        decoder.decode(Frame(payload, "jt808", received_ms=ARRIVAL_MS))
-    except DecodeError:
-        return
+    ),
+    shown=24,
+)
 
 
 @pytest.mark.parametrize("worst", WORST)
 def test_worst_input_is_linear(worst: bytes) -> None:
     """64 KiB of the worst bytes through each entry in less than 50 ms."""
-    facts = Facts()
     heads = (
         *(bytes.fromhex(f"7e{message}0000088012345678000700") for message in ("0704", "0210", "0900", "2070", "0104")),
         LOCATION[:-2],
         bytes.fromhex("7e0900000008801234567800") + b"\x07\xf0" + bytes(8) + b"\x02\xff\xff",
     )
-    for payload in (worst, *(head + worst.replace(b"\x7e", b"A") + b"\x7e" for head in heads)):
-        assert _seconds(lambda payload=payload: _decode(payload)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: jt808.validates(payload)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: jt808.identify(payload, facts)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: jt808.reply(payload, facts, ARRIVAL_MS)) < WORST_S  # type: ignore[misc]
-    for rule in jt808.RULES:
-        assert _seconds(lambda rule=rule: rule.detect(worst, False)) < WORST_S  # type: ignore[misc]
-    assert _seconds(lambda: jt808.strong_start(worst, 0)) < WORST_S
-    assert _seconds(lambda: jt808.resync(worst, 1)) < WORST_S
-    assert _seconds(lambda: payloads([worst])) < 2 * WORST_S  # twice: without and with silence
+    tails = worst.replace(b"\x7e", b"A") + b"\x7e"
+    laws.check_frames_are_quick(jt808, (worst, *(head + tails for head in heads)), Facts())
+    laws.check_search_is_quick(jt808, worst)
+    assert laws.seconds(payloads, [worst]) < 2 * laws.WORST_S  # twice: without and with silence

@@ -2,146 +2,65 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.aliases import Aliases
 from gateway.protocols import watch
 from gateway.protocols.base import Facts, Verdict
-from gateway.session import Session
 from processors.decoders import watch as decoder
-from schemas.errors import DecodeError
 from schemas.records import Attribute, Frame, FrameKind
-from tests.frames.golden import CASES, load, split_all
+from tests.property import laws
 
-WORST_BYTES = 64 * 1024
-WORST_S = 0.05
-ARRIVAL_MS = 1_768_471_872_000
 LINK = b"[3G*8800123456*0002*LK]"
+SAMPLES = laws.samples("watch")
+payloads = partial(laws.split_stream, watch)
 
 
-def chunks_of(path: Path) -> list[bytes]:
-    return [bytes.fromhex(chunk) for chunk in load(path)["chunks"]]
-
-
-def streams(clean: bool) -> list[ParameterSet]:
-    """Golden cases of a stream; clean: those that begin with a frame."""
-    return [
-        pytest.param(path, id=path.stem)
-        for path in CASES
-        if path.parent.name == "watch"
-        and (case := load(path))["expect"]["protocol"]
-        and case["transport"] == "tcp"
-        and not (clean and "detected" in case["expect"])
-    ]
-
-
-SAMPLES = [
-    chunk
-    for path in CASES
-    if path.parent.name == "watch" and load(path)["expect"]["protocol"]
-    for chunk in chunks_of(path)
-]
-OTHERS = [
-    pytest.param(path, id=f"{path.parent.name}/{path.stem}")
-    for path in CASES
-    if load(path)["expect"]["protocol"] != "watch"
-]
-
-
-def payloads(chunks: list[bytes]) -> list[bytes]:
-    return list(split_all(watch, chunks, Facts(), False))
-
-
-@pytest.mark.parametrize("path", streams(clean=False))
+@pytest.mark.parametrize("path", laws.stream_cases("watch"), ids=laws.stem)
 def test_every_cut_gives_the_same_frames(path: Path) -> None:
-    whole = b"".join(chunks_of(path))
-    wanted = payloads([whole])
-    assert payloads([whole[at : at + 1] for at in range(len(whole))]) == wanted
-    step = 1 if len(whole) < 500 else 7
-    for at in range(1, len(whole), step):
-        assert payloads([whole[:at], whole[at:]]) == wanted, at
+    laws.check_every_cut(watch, b"".join(laws.chunks_of(path)))
 
 
-@pytest.mark.parametrize("path", streams(clean=True))
+@pytest.mark.parametrize("path", laws.stream_cases("watch", clean=True), ids=laws.stem)
 def test_detection_waits_and_then_stays(path: Path) -> None:
     """Over the bytes as they come the answer is MORE, then YES for good: never a NO before a YES, never a change."""
-    first = chunks_of(path)[0]
-    answers = [watch.detect(first[:end], False) for end in range(1, min(len(first), 100) + 1)]
+    first = laws.chunks_of(path)[0]
+    answers = laws.verdicts(watch, first, False, range(1, min(len(first), 100) + 1))
     assert answers == sorted(answers)
     assert answers[0] is Verdict.MORE
     assert answers[-1] is Verdict.YES
     assert answers.index(Verdict.YES) < 34
-    assert all(watch.detect(first[:end], True) is not Verdict.MORE for end in range(1, 100))
+    assert Verdict.MORE not in laws.verdicts(watch, first, True, range(1, 100))
 
 
-@pytest.mark.parametrize("path", OTHERS)
+@pytest.mark.parametrize("path", laws.strangers("watch"), ids=laws.label)
 def test_frames_of_other_protocols_are_not_claimed(path: Path) -> None:
-    case = load(path)
-    for chunk in [*case.get("setup", []), *case["chunks"]]:
+    for chunk in laws.chunks_of(path, setup=True):
         for ended in (False, True):
-            assert watch.detect(bytes.fromhex(chunk), ended) is Verdict.NO
-        assert watch.strong_start(bytes.fromhex(chunk), 0) == -1
+            assert watch.detect(chunk, ended) is Verdict.NO
+        assert watch.strong_start(chunk, 0) == -1
 
 
 @given(data=st.data())
 @settings(max_examples=400, deadline=None)
 def test_cuts_of_glued_and_damaged_frames(data: st.DataObject) -> None:
     """Frames glued in any order, with bytes changed, lost and put in between: any cut gives the same frames."""
-    frames = data.draw(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=4))
-    stream = bytearray(b"".join(frames)[:3000])
-    pieces = [b"[", b"]", b"*", b"[3G*", b"[3G*88001", b"\r\n", b"}\x05", b"0002*", LINK, LINK[:-1]]
-    for _ in range(data.draw(st.integers(0, 5))):
-        at = data.draw(st.integers(0, len(stream) - 1))
-        stream[at : at + data.draw(st.integers(0, 3))] = data.draw(
-            st.one_of(st.binary(max_size=3), st.sampled_from(pieces))
-        )
-        stream = stream or bytearray(b"[")
-    whole = bytes(stream)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
-    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert payloads(chunks) == payloads([whole])
+    inserts = [b"[", b"]", b"*", b"[3G*", b"[3G*88001", b"\r\n", b"}\x05", b"0002*", LINK, LINK[:-1]]
+    whole = laws.draw_damaged(data, SAMPLES, inserts, changes=5, filler=b"[")
+    assert payloads(laws.draw_cut(data, whole)) == payloads([whole])
 
 
 @given(data=st.data())
 @settings(max_examples=600, deadline=None)
 def test_only_device_errors(data: st.DataObject) -> None:
     """Whatever the bytes, split raises only FrameError, decode only DecodeError, identify and reply nothing."""
-    if data.draw(st.booleans()):
-        payload = data.draw(st.binary(max_size=200))
-    else:
-        mutable = bytearray(data.draw(st.sampled_from(SAMPLES)))
-        for _ in range(data.draw(st.integers(1, 6))):
-            mutable[data.draw(st.integers(0, len(mutable) - 1))] = data.draw(st.integers(0, 255))
-        payload = bytes(mutable)
-    for quiet in (False, True):
-        for piece in split_all(watch, [payload], Facts(), quiet):  # split_all lets FrameError alone pass
-            assert piece in payload
-    facts = Facts()
-    for piece in (payload, *split_all(watch, [payload], facts, True)):
-        watch.identify(piece, facts)
-        watch.reply(piece, facts, ARRIVAL_MS)
-        watch.validates(piece)
-        for received_ms in (None, ARRIVAL_MS):
-            frame = Frame(piece, "watch", received_ms=received_ms)
-            decoder.content(frame)
-            try:
-                positions = decoder.decode(frame)
-            except DecodeError:
-                continue
-            for position in positions:
-                assert position.latitude is None or -90 <= position.latitude <= 90
-                assert position.longitude is None or -180 <= position.longitude <= 180
-                assert (position.latitude is None) == (position.longitude is None)
-                assert not (position.valid and not (position.latitude or position.longitude))
-                assert position.course_deg is None or 0 <= position.course_deg <= 360
-                assert position.battery_percent is None or 0 <= position.battery_percent <= 100
+    for position in laws.check_only_device_errors(watch, laws.draw_hostile(data, SAMPLES), Facts()):
+        assert not (position.valid and not (position.latitude or position.longitude))
+        assert position.battery_percent is None or 0 <= position.battery_percent <= 100
 
 
 @pytest.mark.parametrize(
@@ -175,9 +94,7 @@ def test_a_report_sent_again_has_the_same_content() -> None:
 
 def in_session(chunks: list[bytes]) -> list[tuple[str, bytes, bytes | None]]:
     """Device, payload and reply of each frame of a connection."""
-    session = Session("s", "", "tcp", 0, Aliases())
-    turns = [session.receive(chunk, 0) for chunk in chunks]
-    frames = [frame for turn in (*turns, session.finish(0)) for frame in turn.frames]
+    frames = laws.session_frames(chunks)
     return [(frame.device_id, frame.payload, frame.reply) for frame in frames if frame.kind is FrameKind.FRAME]
 
 
@@ -192,50 +109,25 @@ def test_a_long_half_frame_does_not_end_the_connection() -> None:
 @settings(max_examples=100, deadline=None)
 def test_cuts_of_a_connection(data: st.DataObject) -> None:
     whole = b"".join(data.draw(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=4)))[:4000]
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
-    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert in_session(chunks) == in_session([whole])
-
-
-def _repeat(pattern: bytes) -> bytes:
-    return (pattern * (WORST_BYTES // len(pattern) + 1))[:WORST_BYTES]
+    assert in_session(laws.draw_cut(data, whole)) == in_session([whole])
 
 
 _HEAD = b"[3G*8800123456*0001*"
-WORST = [
-    pytest.param(_repeat(pattern), id=repr(pattern[:28]))
-    for pattern in (
+WORST = laws.worst_cases(
+    (
         *(bytes([byte]) for byte in b"[]*,03G}\x00\x05\r:A"),
         *(b"[3", b"[3G", b"[3G*", b"[3G*880012", b"[3G*8800123456789012", b"[3G*8800123456*", b"[3G}\x05880012}\x05"),
         *(_HEAD, _HEAD + b"[[", _HEAD + b"[]", _HEAD + b"]]", _HEAD + b"[[]", _HEAD[:15], b"[3G*8800123456*7FFF*["),
         *(_HEAD + b"LK,0,0,1]", _HEAD + b"x" * 40_000, _HEAD + b"[" * 40_000, _HEAD + b"[]" * 20_000, b"[]", b"[[]"),
         *(b",34:60:f9:ec:19:f8", b",34:60:f9:ec:19:f8,-1", b"1,1,1,", b"150126,101112,A,", b"}\x01", b"34:"),
-    )
-]
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    best = 1.0
-    for _ in range(4):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-        if best < WORST_S / 2:
-            break
-    return best
+    ),
+    shown=28,
+)
 
 
 @pytest.mark.parametrize("worst", WORST)
 def test_worst_input_is_linear(worst: bytes) -> None:
     """64 KiB of the worst bytes through each entry in less than 50 ms."""
-    facts = Facts()
-
-    def decode(payload: bytes) -> None:
-        try:
-            decoder.decode(Frame(payload, "watch", received_ms=ARRIVAL_MS))
-        except DecodeError:
-            return
-
     place = b"UD,150126,101112,A,51.504167,N,0.127500,W,36.50,45.0,31.0,9,100,90,1234,0,00000000,"
     kinds = (
         place + b"9999,1,234,10,",
@@ -247,15 +139,10 @@ def test_worst_input_is_linear(worst: bytes) -> None:
         b"img,",
         b"GS1,99999,0,234,10,",
     )
-    for payload in (worst, *(_HEAD + kind + worst for kind in kinds), b"[3G}\x058800123456}\x050001}\x05" + worst):
-        assert _seconds(lambda payload=payload: decode(payload)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: watch.validates(payload)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: watch.identify(payload, facts)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: watch.reply(payload, facts, ARRIVAL_MS)) < WORST_S  # type: ignore[misc]
-    assert _seconds(lambda: watch.detect(worst, False)) < WORST_S
-    assert _seconds(lambda: watch.strong_start(worst, 0)) < WORST_S
-    assert _seconds(lambda: watch.resync(worst, 1)) < WORST_S
-    assert _seconds(lambda: payloads([worst])) < 2 * WORST_S  # twice: without and with silence
+    escaped = b"[3G}\x058800123456}\x050001}\x05" + worst
+    laws.check_frames_are_quick(watch, (worst, *(_HEAD + kind + worst for kind in kinds), escaped), Facts())
+    laws.check_search_is_quick(watch, worst)
+    assert laws.seconds(payloads, [worst]) < 2 * laws.WORST_S  # twice: without and with silence
 
 
 COMMANDS: list[tuple[str, dict[str, Attribute], bytes]] = [
@@ -291,9 +178,9 @@ def test_commands(kind: str, parameters: dict[str, Attribute], wanted: bytes) ->
     """The command table of the reference, addressed as the device addresses itself."""
     facts = Facts()
     watch.identify(LINK, facts)
-    assert watch.encode_command(kind, parameters, facts, ARRIVAL_MS) == wanted
+    assert watch.encode_command(kind, parameters, facts, laws.ARRIVAL_MS) == wanted
     watch.identify(b"[ZJ*014111001350304*0033*0002*LK]", facts)
-    counted = watch.encode_command(kind, parameters, facts, ARRIVAL_MS)
+    counted = watch.encode_command(kind, parameters, facts, laws.ARRIVAL_MS)
     assert counted == wanted.replace(b"[3G*8800123456*", b"[ZJ*014111001350304*0001*")
 
 
@@ -325,4 +212,4 @@ def test_commands_that_cannot_be(kind: str, parameters: dict[str, Attribute]) ->
     facts = Facts()
     watch.identify(LINK, facts)
     with pytest.raises(ValueError, match=r"."):
-        watch.encode_command(kind, parameters, facts, ARRIVAL_MS)
+        watch.encode_command(kind, parameters, facts, laws.ARRIVAL_MS)

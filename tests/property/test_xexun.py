@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
-from _pytest.mark.structures import ParameterSet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -16,79 +14,41 @@ from gateway.protocols import xexun
 from gateway.protocols.base import Facts, Verdict
 from gateway.session import Session
 from processors.decoders import xexun as decoder
-from schemas.errors import DecodeError
 from schemas.records import Attribute, Frame, FrameKind
-from tests.frames.golden import CASES, load, split_all
+from tests.frames.golden import CASES, split_all
+from tests.property import laws
 
-WORST_BYTES = 64 * 1024
-WORST_S = 0.05
-ARRIVAL_MS = 1_768_471_872_000
 SENTENCE = b"GPRMC,101112.000,A,5130.2500,N,00007.6500,W,19.71,45.50,150126,,,A*71"
 BASIC = SENTENCE + b",F,,imei:354188012345678,"
 LEFT = b"260115181112,+441234567890,"
 FULL = LEFT + SENTENCE + b",F,, imei:354188012345678,09,31.0,F:4.15V,1,141,12345,234,10,0702,9C8C"
 H02_FIX = b"*HQ,8800123456,V1,101112,A,5130.2500,N,00007.6500,W,19.71,45,150126,FFFFFBFF#"
 CELL_ONLY = b",+48601234567,,L,, imei:354188012345678,,,F:4.28V,1,52,11565,260,01,000E,1FC5"
+SAMPLES = laws.samples("xexun")
+OTHERS = [path for path in CASES if path.parent.name != "xexun"]
+payloads = partial(laws.split_stream, xexun)
 
 
-def chunks_of(path: Path) -> list[bytes]:
-    return [bytes.fromhex(chunk) for chunk in load(path)["chunks"]]
-
-
-def streams(clean: bool) -> list[ParameterSet]:
-    """Golden cases of a stream; clean: those that begin with a frame."""
-    return [
-        pytest.param(path, id=path.stem)
-        for path in CASES
-        if path.parent.name == "xexun"
-        and (case := load(path))["expect"]["protocol"]
-        and case["transport"] == "tcp"
-        and not (clean and "detected" in case["expect"])
-    ]
-
-
-SAMPLES = [
-    chunk
-    for path in CASES
-    if path.parent.name == "xexun" and load(path)["expect"]["protocol"]
-    for chunk in chunks_of(path)
-]
-OTHERS = [pytest.param(path, id=f"{path.parent.name}/{path.stem}") for path in CASES if path.parent.name != "xexun"]
-
-
-def payloads(chunks: list[bytes]) -> list[bytes]:
-    return list(split_all(xexun, chunks, Facts(), False))
-
-
-@pytest.mark.parametrize("path", streams(clean=False))
+@pytest.mark.parametrize("path", laws.stream_cases("xexun"), ids=laws.stem)
 def test_every_cut_gives_the_same_frames(path: Path) -> None:
-    whole = b"".join(chunks_of(path))
-    wanted = payloads([whole])
-    assert payloads([whole[at : at + 1] for at in range(len(whole))]) == wanted
-    step = 1 if len(whole) < 500 else 7
-    for at in range(1, len(whole), step):
-        assert payloads([whole[:at], whole[at:]]) == wanted, at
+    laws.check_every_cut(xexun, b"".join(laws.chunks_of(path)))
 
 
-def verdict(buffer: bytes, ended: bool) -> Verdict:
-    return max(rule.detect(buffer, ended) for rule in xexun.RULES if buffer[0] in rule.first)
-
-
-@pytest.mark.parametrize("path", streams(clean=True))
+@pytest.mark.parametrize("path", laws.stream_cases("xexun", clean=True), ids=laws.stem)
 def test_detection_waits_and_then_stays(path: Path) -> None:
     """Over the bytes as they come the answer is MORE, then YES for good: never a NO before a YES, never a change."""
-    first = chunks_of(path)[0]
-    answers = [verdict(first[:end], False) for end in range(1, min(len(first), 100) + 1)]
+    first = laws.chunks_of(path)[0]
+    answers = laws.verdicts(xexun, first, False, range(1, min(len(first), 100) + 1))
     assert answers == sorted(answers)
     assert answers[0] is Verdict.MORE
     assert answers[-1] is Verdict.YES
     assert answers.index(Verdict.YES) < 72
-    assert all(verdict(first[:end], True) is not Verdict.MORE for end in range(1, 100))
+    assert Verdict.MORE not in laws.verdicts(xexun, first, True, range(1, 100))
 
 
-@pytest.mark.parametrize("path", OTHERS)
+@pytest.mark.parametrize("path", OTHERS, ids=laws.label)
 def test_frames_of_other_protocols_are_not_claimed(path: Path) -> None:
-    for chunk in (bytes.fromhex(text) for key in ("setup", "chunks") for text in load(path).get(key, [])):
+    for chunk in laws.chunks_of(path, setup=True):
         for rule in xexun.RULES:
             assert rule.detect(chunk, True) is Verdict.NO
             assert rule.detect(chunk, False) is not Verdict.YES
@@ -145,53 +105,23 @@ PIECES = [
 @settings(max_examples=600, deadline=None)
 def test_cuts_of_glued_and_damaged_frames(data: st.DataObject) -> None:
     """Frames glued in any order, with bytes changed, lost and put in between: any cut gives the same frames."""
-    frames = data.draw(st.lists(st.sampled_from([*SAMPLES, BASIC, FULL, CELL_ONLY]), min_size=1, max_size=4))
-    stream = bytearray(b"".join(frames)[:3000])
-    for _ in range(data.draw(st.integers(0, 5))):
-        at = data.draw(st.integers(0, len(stream) - 1))
-        stream[at : at + data.draw(st.integers(0, 3))] = data.draw(
-            st.one_of(st.binary(max_size=3), st.sampled_from([*PIECES, BASIC, LEFT, SENTENCE]))
-        )
-        stream = stream or bytearray(b"G")
-    whole = bytes(stream)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
-    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert payloads(chunks) == payloads([whole])
+    inserts = [*PIECES, BASIC, LEFT, SENTENCE]
+    whole = laws.draw_damaged(data, [*SAMPLES, BASIC, FULL, CELL_ONLY], inserts, changes=5, filler=b"G")
+    assert payloads(laws.draw_cut(data, whole)) == payloads([whole])
 
 
 @given(data=st.data())
 @settings(max_examples=600, deadline=None)
 def test_only_device_errors(data: st.DataObject) -> None:
     """Whatever the bytes, split raises only FrameError, decode only DecodeError, identify and reply nothing."""
-    if data.draw(st.booleans()):
-        payload = data.draw(st.binary(max_size=200))
-    else:
-        mutable = bytearray(data.draw(st.sampled_from([*SAMPLES, BASIC, FULL, CELL_ONLY])))
-        for _ in range(data.draw(st.integers(1, 6))):
-            mutable[data.draw(st.integers(0, len(mutable) - 1))] = data.draw(st.integers(0, 255))
-        payload = bytes(mutable)
-    for quiet in (False, True):
-        for piece in split_all(xexun, [payload], Facts(), quiet):  # split_all lets FrameError alone pass
-            assert piece in payload
+    payload = laws.draw_hostile(data, [*SAMPLES, BASIC, FULL, CELL_ONLY])
+    for position in laws.check_only_device_errors(xexun, payload, Facts()):
+        assert not (position.valid and not (position.latitude or position.longitude))
+        assert (position.fix_time_ms is None) or position.latitude is not None
     facts = Facts()
     for piece in (payload, *split_all(xexun, [payload], facts, True)):
         xexun.identify(piece, facts)
-        xexun.validates(piece)
-        assert xexun.reply(piece, facts, ARRIVAL_MS) is None
-        for received_ms in (None, ARRIVAL_MS):
-            frame = Frame(piece, "xexun", received_ms=received_ms)
-            decoder.content(frame)
-            try:
-                positions = decoder.decode(frame)
-            except DecodeError:
-                continue
-            for position in positions:
-                assert position.latitude is None or -90 <= position.latitude <= 90
-                assert position.longitude is None or -180 <= position.longitude <= 180
-                assert (position.latitude is None) == (position.longitude is None)
-                assert not (position.valid and not (position.latitude or position.longitude))
-                assert position.course_deg is None or 0 <= position.course_deg <= 360
-                assert (position.fix_time_ms is None) or position.latitude is not None
+        assert xexun.reply(piece, facts, laws.ARRIVAL_MS) is None
 
 
 @pytest.mark.parametrize(
@@ -237,9 +167,7 @@ def test_a_report_sent_again_has_the_same_content() -> None:
 
 def in_session(chunks: list[bytes]) -> list[tuple[str, str, bytes]]:
     """Protocol, device and payload of each frame of a connection."""
-    session = Session("s", "", "tcp", 0, Aliases())
-    turns = [session.receive(chunk, 0) for chunk in chunks]
-    frames = [frame for turn in (*turns, session.finish(0)) for frame in turn.frames]
+    frames = laws.session_frames(chunks)
     assert all(frame.reply is None for frame in frames if frame.protocol == "xexun")
     return [(frame.protocol, frame.device_id, frame.payload) for frame in frames if frame.kind is FrameKind.FRAME]
 
@@ -276,18 +204,11 @@ def test_silence_ends_what_has_no_end() -> None:
 @settings(max_examples=150, deadline=None)
 def test_cuts_of_a_connection(data: st.DataObject) -> None:
     whole = b"".join(data.draw(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=4)))[:4000]
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(whole)), max_size=6)))
-    chunks = [whole[a:b] for a, b in zip([0, *cuts], [*cuts, len(whole)], strict=True)]
-    assert in_session(chunks) == in_session([whole])
+    assert in_session(laws.draw_cut(data, whole)) == in_session([whole])
 
 
-def _repeat(pattern: bytes) -> bytes:
-    return (pattern * (WORST_BYTES // len(pattern) + 1))[:WORST_BYTES]
-
-
-WORST = [
-    pytest.param(_repeat(pattern), id=repr(pattern[:28]))
-    for pattern in (
+WORST = laws.worst_cases(
+    (
         *(bytes([byte]) for byte in b"GPRMC,.0A*Fi:+-/V\x00\r\n$( "),
         *(b"1,", b"1,1,", b"1," + b"a" * 40, b"12345678901234," + b"a" * 40, b"1,,", b",1,", b",,", b",,L", b",,L,"),
         *(b"GPRMC", b"GPRMC,", b"GPRMC,1,A", b"1,a,GPRMC,", b"1,a,GPRMC", b"GPRMC,0,A," + b"0" * 160, b",1,,L,"),
@@ -295,43 +216,22 @@ WORST = [
         *(b"GPRMC,0,A*71,F," + b"x" * 60, b"1234567890" * 2 + b",a,GPRMC,", b"1,a(" + b"a" * 30),
         *(LEFT, SENTENCE, SENTENCE + b",F,", LEFT + SENTENCE, BASIC, BASIC + b"0" * 900, BASIC + b"101x", BASIC + b"1,a,"),
         *(FULL, CELL_ONLY, b",+48601234567,,L,", b"F:4.15V", b"/ADC1=0.20V", BASIC[:-1], b"$" + SENTENCE, b"0" * 14 + b","),
-    )
-]  # fmt: skip
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    best = 1.0
-    for _ in range(4):
-        start = time.perf_counter()
-        call()
-        best = min(best, time.perf_counter() - start)
-        if best < WORST_S / 2:
-            break
-    return best
+    ),
+    shown=28,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("worst", WORST)
 def test_worst_input_is_linear(worst: bytes) -> None:
     """64 KiB of the worst bytes through each entry in less than 50 ms."""
-    facts = Facts()
-
-    def decode(payload: bytes) -> None:
-        try:
-            decoder.decode(Frame(payload, "xexun", received_ms=ARRIVAL_MS))
-        except DecodeError:
-            return
-
     heads = (BASIC, BASIC + b"09,31.0,F:4.15V", CELL_ONLY + b",", LEFT, SENTENCE[:-3], SENTENCE + b",F,", b"GPRMC,1.")
-    for payload in (worst, *(head + worst for head in heads)):
-        assert _seconds(lambda payload=payload: decode(payload)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: decoder.content(Frame(payload, "xexun"))) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: xexun.validates(payload)) < WORST_S  # type: ignore[misc]
-        assert _seconds(lambda payload=payload: xexun.identify(payload, facts)) < WORST_S  # type: ignore[misc]
-    for rule in xexun.RULES:
-        assert _seconds(lambda rule=rule: rule.detect(worst, False)) < WORST_S  # type: ignore[misc]
-    assert _seconds(lambda: xexun.strong_start(worst + b"imei:", 0)) < WORST_S
-    assert _seconds(lambda: xexun.resync(worst, 1)) < WORST_S
-    assert _seconds(lambda: payloads([worst])) < 2 * WORST_S  # twice: without and with silence
+    frames = (worst, *(head + worst for head in heads))
+    laws.check_frames_are_quick(xexun, frames, Facts())
+    for frame in frames:
+        assert laws.seconds(decoder.content, Frame(frame, "xexun")) < laws.WORST_S
+    laws.check_search_is_quick(xexun, worst)
+    assert laws.seconds(xexun.strong_start, worst + b"imei:", 0) < laws.WORST_S
+    assert laws.seconds(payloads, [worst]) < 2 * laws.WORST_S  # twice: without and with silence
 
 
 COMMANDS: list[tuple[str, dict[str, Attribute], bytes]] = [
@@ -345,7 +245,7 @@ COMMANDS: list[tuple[str, dict[str, Attribute], bytes]] = [
 @pytest.mark.parametrize(("kind", "parameters", "wanted"), COMMANDS)
 def test_commands(kind: str, parameters: dict[str, Attribute], wanted: bytes) -> None:
     """The command table of the reference: text without an end."""
-    assert xexun.encode_command(kind, parameters, Facts(), ARRIVAL_MS) == wanted
+    assert xexun.encode_command(kind, parameters, Facts(), laws.ARRIVAL_MS) == wanted
 
 
 @pytest.mark.parametrize(
@@ -354,4 +254,4 @@ def test_commands(kind: str, parameters: dict[str, Attribute], wanted: bytes) ->
 )
 def test_commands_that_cannot_be(kind: str, parameters: dict[str, Attribute]) -> None:
     with pytest.raises(ValueError, match=r"must|no command"):
-        xexun.encode_command(kind, parameters, Facts(), ARRIVAL_MS)
+        xexun.encode_command(kind, parameters, Facts(), laws.ARRIVAL_MS)
