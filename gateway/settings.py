@@ -42,7 +42,7 @@ class GatewaySettings:
     idle_timeout_s: float = setting(1800.0, "silence after which an identified connection is closed", low=1)
     unknown_timeout_s: float = setting(60.0, "silence after which a connection that never identified is closed", low=1)
     udp_session_s: float = setting(600.0, "life of a UDP peer's session after its last datagram", low=1)
-    udp_peers: int = setting(200_000, "UDP peers remembered at the same time", low=1)
+    udp_peers: int = setting(50_000, "UDP peers remembered at the same time, about 2 KiB each", low=1)
     reply_max_age_s: float = setting(30.0, "a reply older than this is not sent", low=1)
     tick_s: float = setting(10.0, "interval of the clock ticks written to every partition", low=0.1)
     drain_s: float = setting(10.0, "time for the last frames to become durable at shutdown", low=0.1)
