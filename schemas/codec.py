@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import fastavro
 import fastavro.schema
@@ -27,10 +27,6 @@ HEADER_BYTES = 10
 
 class CodecError(ValueError):
     """A Kafka record that is not one of ours, or damaged: never a device's fault."""
-
-
-class Record(Protocol):
-    """A dataclass of schemas.records: its class names the Avro record of the same name."""
 
 
 T = TypeVar("T")

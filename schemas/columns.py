@@ -27,8 +27,6 @@ LIMITS = {
     **{f"<i{n}": (-(2 ** (8 * n - 1)), 2 ** (8 * n - 1) - 1) for n in (1, 2, 4, 8)},
     **{f"<u{n}": (0, 2 ** (8 * n) - 1) for n in (1, 2, 4, 8)},
 }
-DICTIONARY_LIMIT = 65_536
-"""Different texts that one dictionary column can hold (its indexes are 16 bits)."""
 
 if sys.byteorder != "little":  # pragma: no cover - no supported platform is big-endian
     raise ImportError("packed columns are little-endian; this machine is not")

@@ -1,14 +1,14 @@
 """Metrics are declared once, as attributes of one class per process, with their meaning in the help text.
 
-Labels are bounded: a value that comes from outside (protocol, reason) must be one of a fixed set; `bounded` folds the rest
-into "other", so hostile input cannot grow the registry.
+Labels are bounded: their values come from registries and enums, never from what a device sent, so hostile input cannot
+grow the registry.
 """
 
 from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 
 from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import HistogramMetricFamily
@@ -34,11 +34,6 @@ LATENCY_BUCKETS_S = (
     300.0,
 )
 COUNT_BUCKETS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000, 20_000)
-
-
-def bounded(value: str, allowed: Collection[str]) -> str:
-    """value when it is allowed as a label, else "other"."""
-    return value if value in allowed else "other"
 
 
 def serve_metrics(registry: CollectorRegistry, host: str, port: int) -> int:
