@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import logging
@@ -21,12 +20,11 @@ from gateway.server import Server
 from gateway.settings import PREFIX, GatewaySettings
 from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, check_counts, partition_counts, wait_for_broker
 from schemas.clients.metrics import serve_metrics
-from schemas.clients.settings import SettingsError, describe, load
+from schemas.clients.process import EXIT_USAGE, begin
 from schemas.topics import ALIASES, DEVICES, FRAMES, SESSIONS
 
 log = logging.getLogger("gateway")
 
-EXIT_USAGE = 2
 BROKER_WAIT_S = 30.0
 
 
@@ -67,24 +65,14 @@ async def run(settings: GatewaySettings) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a gateway; returns the exit code. A user's mistake is one message, not a traceback."""
-    parser = argparse.ArgumentParser(
-        prog="gateway",
-        description="Accept every tracker on one port and publish its frames to Kafka.",
-        epilog="Settings come from the environment; --print-settings lists them. Example: GATEWAY_PORT=8888 gateway",
+    settings = begin(
+        "gateway",
+        "Accept every tracker on one port and publish its frames to Kafka.",
+        "GATEWAY_PORT=8888 gateway",
+        GatewaySettings,
+        PREFIX,
+        arguments,
     )
-    parser.add_argument("--print-settings", action="store_true", help="show every setting with its value and meaning")
-    options = parser.parse_args(arguments)
-    try:
-        settings = load(GatewaySettings, PREFIX, os.environ)
-    except SettingsError as error:
-        sys.stderr.write(f"gateway: wrong settings:\n{error}\n")
-        return EXIT_USAGE
-    if options.print_settings:
-        for name, value, doc in describe(GatewaySettings, PREFIX, settings):
-            sys.stdout.write(f"{name}={value}\n    {doc}\n")
-        return 0
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)
     try:
         uvloop.run(run(settings))
     except (KafkaUnavailable, TopicMismatch) as error:

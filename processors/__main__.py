@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import logging
@@ -17,12 +16,11 @@ from prometheus_client import CollectorRegistry
 from processors.settings import PREFIX, WorkerSettings
 from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, check_counts, partition_counts, wait_for_broker
 from schemas.clients.metrics import serve_metrics
-from schemas.clients.settings import SettingsError, describe, load
+from schemas.clients.process import EXIT_USAGE, begin
 from schemas.topics import DEVICES, EVENTS, FRAMES, POSITIONS, REJECTED, SESSIONS, SNAPSHOTS
 
 log = logging.getLogger("worker")
 
-EXIT_USAGE = 2
 BROKER_WAIT_S = 30.0
 ASSIGN_S = 30.0
 STOP_S = 15.0
@@ -113,25 +111,14 @@ async def run(settings: WorkerSettings) -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a worker; returns the exit code. A user's mistake is one message, not a traceback."""
-    parser = argparse.ArgumentParser(
-        prog="worker",
-        description="Decode frames and derive events (role track), or store them in ClickHouse (role sink).",
-        epilog="Settings come from the environment; --print-settings lists them. Example: WORKER_ROLE=sink worker",
+    settings = begin(
+        "worker",
+        "Decode frames and derive events (role track), or store them in ClickHouse (role sink).",
+        "WORKER_ROLE=sink worker",
+        WorkerSettings,
+        PREFIX,
+        arguments,
     )
-    parser.add_argument("--print-settings", action="store_true", help="show every setting with its value and meaning")
-    options = parser.parse_args(arguments)
-    try:
-        settings = load(WorkerSettings, PREFIX, os.environ)
-    except SettingsError as error:
-        sys.stderr.write(f"worker: wrong settings:\n{error}\n")
-        return EXIT_USAGE
-    if options.print_settings:
-        for name, value, doc in describe(WorkerSettings, PREFIX, settings):
-            sys.stdout.write(f"{name}={value}\n    {doc}\n")
-        return 0
-    logging.basicConfig(level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("aiokafka", "faust", "mode"):
-        logging.getLogger(noisy).setLevel(logging.ERROR)
     try:
         uvloop.run(run(settings))
     except (KafkaUnavailable, TopicMismatch) as error:

@@ -95,11 +95,12 @@ class Partition:
 
     # -- the log ----------------------------------------------------------------------------------------------------
 
-    def accept(self, offset: int) -> Accept:
-        """Decide on the record of `frames` at offset."""
-        if offset < self.next:
+    def accept(self, offset: int, taken: int = 0) -> Accept:
+        """Decide on the record of `frames` at offset; taken: records accepted before it and not applied yet."""
+        expected = self.next + taken
+        if offset < expected:
             return Accept.SKIP
-        return Accept.PROCESS if offset == self.next else Accept.STOP
+        return Accept.PROCESS if offset == expected else Accept.STOP
 
     def apply(self, batch: PositionBatch, offset: int) -> bool:
         """Take a receipt from the log (or the one just acknowledged): install its states, move `next`.

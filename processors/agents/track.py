@@ -107,11 +107,10 @@ class TrackWorker:
         frames = size = 0
         for event in events:
             offset = event.message.offset
-            expected = partition.next + len(taken)
-            if offset > expected:
-                self._gap(partition, offset, expected)
-            if offset < expected:
-                assert partition.accept(offset) is Accept.SKIP
+            decision = partition.accept(offset, len(taken))
+            if decision is Accept.STOP:
+                self._gap(partition, offset, partition.next + len(taken))
+            if decision is Accept.SKIP:
                 self._metrics.skipped.inc()
             else:
                 batch = codec.decode(event.value, FrameBatch)
