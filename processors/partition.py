@@ -160,7 +160,7 @@ class Partition:
                 self.output_next,
                 self.now_ms,
                 written_ms,
-                to_columns(states, [s.recent for s in states]),
+                states=to_columns(states, [s.recent for s in states]),
             )
             for number, states in groups.items()
         ]
@@ -301,7 +301,7 @@ class _Run:
         if self._parts[-1].bytes + STATE_BYTES * len(changed) > PART_BYTES and len(self._parts[-1]):
             self._parts.append(PositionRows())
         batches = [
-            PositionBatch(replace(source, part=number), self._now_ms, frames, rows.to_columns())
+            PositionBatch(replace(source, part=number), self._now_ms, frames=frames, positions=rows.to_columns())
             for number, rows in enumerate(self._parts)
         ]
         receipt = batches.pop()

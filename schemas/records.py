@@ -19,6 +19,10 @@ class FrameKind(IntEnum):
     FRAME = 0
     UNDECIDED = 1
     NO_IDENTITY = 2
+    UNKNOWN_DEVICE = 3
+    """Of a device that nobody registered, under the policy reject."""
+    QUARANTINED = 4
+    """Of a device that nobody registered, under the policy quarantine."""
 
 
 class EntryKind(IntEnum):
@@ -43,6 +47,16 @@ class Flag(IntFlag):
     """A number did not fit its column and is absent."""
     ZERO = 32
     """Latitude and longitude were exactly 0: not a place."""
+    FILTERED = 64
+    """A position filter set its fix aside: it moves nothing and raises nothing; another bit says which."""
+    INACCURATE = 128
+    """Less accurate than filter_accuracy_m."""
+    JUMP = 256
+    """Further from the last fix than filter_speed_kmh allows, and no second fix agreed."""
+    STATIC = 512
+    """Speed 0 where filter_static is set."""
+    QUARANTINED = 1024
+    """Of a device that nobody registered, under the policy quarantine: no events, not in latest."""
 
 
 @dataclass(slots=True)
@@ -240,6 +254,23 @@ class States:
     clock_candidate_ms: list[int] = field(default_factory=list)
     clock_error_ms: list[int] = field(default_factory=list)
     clock_voted_ms: list[int] = field(default_factory=list)
+    overspeed_source: list[str] = field(default_factory=list)
+    jump_ms: list[int] = field(default_factory=list)
+    jump_latitude_e7: list[int] = field(default_factory=list)
+    jump_longitude_e7: list[int] = field(default_factory=list)
+    fences: list[str] = field(default_factory=list)
+    fences_revision: list[int] = field(default_factory=list)
+    presence: list[int] = field(default_factory=list)
+    heard_ms: list[int] = field(default_factory=list)
+    session: list[int] = field(default_factory=list)
+    inactive_told: list[int] = field(default_factory=list)
+    power: list[int] = field(default_factory=list)
+    fuel: list[bytes] = field(default_factory=list)
+    driver_id: list[str] = field(default_factory=list)
+    running_ms: list[int] = field(default_factory=list)
+    engine_s: list[float] = field(default_factory=list)
+    distance_serviced: list[int] = field(default_factory=list)
+    engine_serviced: list[int] = field(default_factory=list)
     recent: list[bytes] = field(default_factory=list)
 
 
@@ -249,6 +280,7 @@ class PositionBatch:
 
     source: Source
     now_ms: int = 0
+    pauses_ms: list[int] = field(default_factory=list)
     frames: int = 0
     positions: Positions = field(default_factory=Positions)
     states: States = field(default_factory=States)
@@ -301,6 +333,7 @@ class Snapshot:
     output_offset: int
     now_ms: int
     written_ms: int
+    pauses_ms: list[int] = field(default_factory=list)
     states: States = field(default_factory=States)
 
 
@@ -338,6 +371,28 @@ class Device:
     group_id: str = ""
     aliases: list[str] = field(default_factory=list)
     parameters: dict[str, Attribute] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Group:
+    group_id: str
+    updated_ms: int
+    name: str = ""
+    parameters: dict[str, Attribute] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Geofence:
+    geofence_id: str
+    updated_ms: int
+    geometry: str
+    name: str = ""
+    radius_m: float = 0.0
+    width_m: float = 0.0
+    speed_limit_kmh: float = 0.0
+    dwell_s: float = 0.0
+    device_ids: list[str] = field(default_factory=list)
+    group_ids: list[str] = field(default_factory=list)
 
 
 @dataclass(slots=True)

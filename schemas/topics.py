@@ -13,6 +13,8 @@ SNAPSHOTS = "snapshots"
 SESSIONS = "sessions"
 DEVICES = "devices"
 ALIASES = "aliases"
+GROUPS = "groups"
+GEOFENCES = "geofences"
 
 DAY_MS = 86_400_000
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
@@ -53,6 +55,8 @@ TOPICS: dict[str, Topic] = {
         Topic(SNAPSHOTS, "Snapshot", "device states by partition and slice", compacted=True),
         Topic(SESSIONS, "SessionBatch", "what became of connections", retention_ms=30 * DAY_MS),
         Topic(DEVICES, "Device", "what the operator says of devices", compacted=True, partitioned=False),
+        Topic(GROUPS, "Group", "groups of devices", compacted=True, partitioned=False),
+        Topic(GEOFENCES, "Geofence", "places that devices enter and leave", compacted=True, partitioned=False),
         Topic(ALIASES, "Alias", "short ids and the IMEI they belong to", compacted=True, partitioned=False),
     )
 }

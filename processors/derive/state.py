@@ -15,12 +15,18 @@ from schemas.records import States
 
 ABSENT_U1 = 2**8 - 1
 ABSENT_U2 = 2**16 - 1
+ABSENT_U4 = 2**32 - 1
 ABSENT_I4 = 2**31 - 1
 ABSENT_I8 = 2**63 - 1
 
 STOPPED = 0
 MOVING = 1
 MOTION_UNKNOWN = ABSENT_U1
+
+SILENT = 0
+ONLINE = 1
+OFFLINE = 2
+PRESENCE_UNKNOWN_YET = ABSENT_U1
 
 RECENT_ENTRY = Struct("<Iq")
 """One entry of `recent`: frame_key, time_ms."""
@@ -72,6 +78,23 @@ class DeviceState:
     clock_candidate_ms: int = ABSENT_I4
     clock_error_ms: int = ABSENT_I4
     clock_voted_ms: int = ABSENT_I8
+    overspeed_source: str = ""
+    jump_ms: int = ABSENT_I8
+    jump_latitude_e7: int = ABSENT_I4
+    jump_longitude_e7: int = ABSENT_I4
+    fences: str = ""
+    fences_revision: int = ABSENT_I8
+    presence: int = PRESENCE_UNKNOWN_YET
+    heard_ms: int = ABSENT_I8
+    session: int = 0
+    inactive_told: int = 0
+    power: int = ABSENT_U1
+    fuel: bytes = b""
+    driver_id: str = ""
+    running_ms: int = ABSENT_I8
+    engine_s: float = 0.0
+    distance_serviced: int = ABSENT_U4
+    engine_serviced: int = ABSENT_U4
     recent: bytes = b""
 
     @classmethod
@@ -82,6 +105,7 @@ class DeviceState:
 
 _NAMES = tuple(f.name for f in fields(DeviceState))
 _VALUES = attrgetter(*_NAMES)
+_DEFAULTS = _VALUES(DeviceState(""))
 _COLUMNS = tuple(attrgetter(name) for name in _NAMES[:-1])  # all but recent
 
 
@@ -98,8 +122,16 @@ def to_columns(states: list[DeviceState], added: list[bytes]) -> States:
 
 
 def from_columns(states: States) -> list[DeviceState]:
-    """The states of columns; their `recent` is what the column holds."""
-    return list(map(DeviceState, *_VALUES(states)))
+    """The states of columns; their `recent` is what the column holds.
+
+    A column that a record of an older schema does not have is empty: its rows get the value of a new device.
+    """
+    count = len(states.device_id)
+    columns = (
+        column if len(column) == count else [default] * count
+        for column, default in zip(_VALUES(states), _DEFAULTS, strict=True)
+    )
+    return list(map(DeviceState, *columns))
 
 
 def merge(old: DeviceState | None, delta: DeviceState) -> DeviceState:

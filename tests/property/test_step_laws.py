@@ -101,7 +101,7 @@ def tells_time(report: Report) -> bool:
 def reload(old: DeviceState | None, live: DeviceState, added: bytes) -> DeviceState:
     """What a loader makes of the state before a range and the range's columns, through Avro."""
     columns = to_columns([live], [added])
-    (delta,) = from_columns(decode(encode(Snapshot(0, 0, 0, 0, 0, 0, columns)), Snapshot).states)
+    (delta,) = from_columns(decode(encode(Snapshot(0, 0, 0, 0, 0, 0, states=columns)), Snapshot).states)
     return merge(old, delta)
 
 

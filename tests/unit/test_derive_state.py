@@ -47,7 +47,7 @@ def test_columns_give_the_states_back_through_avro() -> None:
     before = states()
     columns = to_columns(before, [s.recent for s in before])
     assert from_columns(columns) == before
-    snapshot = decode(encode(Snapshot(0, 0, 0, 0, 0, 0, columns)), Snapshot)
+    snapshot = decode(encode(Snapshot(0, 0, 0, 0, 0, 0, states=columns)), Snapshot)
     assert from_columns(snapshot.states) == before
     batch = decode(encode(PositionBatch(Source(0, 0, 0), states=columns)), PositionBatch)
     assert from_columns(batch.states) == before
