@@ -7,21 +7,33 @@ live and when it is loaded again, so both are equal. Rules: docs/design.md, "Del
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from zlib import crc32
 
 from processors.columns import PositionRows, append_event
 from processors.decoders.registry import DECODERS
-from processors.derive.entries import Entry, Report, SessionClosed, SessionOpened, Tick
+from processors.derive.deadlines import Clock, Deadlines, next_deadline_ms
+from processors.derive.entries import Entry, Heard, Report, SessionClosed, SessionOpened
+from processors.derive.fleet import Fleet
 from processors.derive.rules import Rules
-from processors.derive.state import RECENT_ENTRY, DeviceState, from_columns, merge, to_columns
+from processors.derive.state import (
+    MOTION_UNKNOWN,
+    RECENT_ENTRY,
+    DeviceState,
+    from_columns,
+    is_blank,
+    merge,
+    to_columns,
+)
 from processors.derive.step import Derived, step
 from processors.detect import redetect
+from processors.states import UNPACKED_DEVICES, StateStore
 from schemas.errors import DecodeError, Reason
 from schemas.records import (
     EntryKind,
+    Event,
     EventBatch,
     Events,
     Flag,
@@ -39,8 +51,13 @@ from schemas.records import (
 SLICES = 64
 PART_BYTES = 700 * 1024
 """Packed size at which an output record is cut: below 1 MiB with its states and a margin for the estimate."""
-STATE_BYTES = 260
+STATE_BYTES = 340
 RECENT_ENTRY_BYTES = RECENT_ENTRY.size
+PROBATION_REPORTS = 5
+PROBATION_DEVICES = 5_000
+"""Devices with fewer reports than PROBATION_REPORTS whose state a partition keeps: made-up ids cannot fill the memory.
+
+A device that falls out starts anew: its rows have the same ids, its first words are silent baselines again."""
 
 
 def slice_of(device_id: str) -> int:
@@ -83,15 +100,25 @@ class Outputs:
 class Partition:
     """State of one partition. next: offset of the first frames record that is not in it."""
 
-    def __init__(self, number: int, code: str) -> None:
+    def __init__(
+        self, number: int, code: str, rules: Rules | None = None, unpacked_devices: int = UNPACKED_DEVICES
+    ) -> None:
         self.number = number
         self.code = code
         self.next = 0
         self.output_next = 0
         """Offset in `positions` behind the last receipt that was applied."""
-        self.now_ms = 0
-        self.states: dict[str, DeviceState] = {}
+        self.states = StateStore(unpacked_devices)
+        self._deadline_rules = rules or Rules.default()
+        self._forget_all()
+
+    def _forget_all(self) -> None:
+        self.clock = Clock()
+        self.states.clear()
         self._slice_next = [0] * SLICES
+        self._probation: dict[str, None] = {}
+        self._deadlines = Deadlines()
+        """Of all states, under _deadline_rules."""
 
     # -- the log ----------------------------------------------------------------------------------------------------
 
@@ -120,26 +147,54 @@ class Partition:
             before = self.states.get(delta.device_id)
             if before is not None and source.first < seen:
                 delta.recent = without_known(before.recent, delta.recent)
-            self.states[delta.device_id] = merge(before, delta)
+            self._install(merge(before, delta))
         self.next = source.last + 1
-        self.now_ms = max(self.now_ms, batch.now_ms)
+        self._take_clock(batch.now_ms, batch.pauses_ms)
+        self._deadlines.settle(self.clock.now_ms, self._deadline_ms)
         return True
 
-    def load_snapshots(self, snapshots: list[Snapshot]) -> int:
-        """Start from the newest snapshot of each slice; returns the offset in `positions` where the tail begins.
+    def _install(self, state: DeviceState) -> None:
+        device_id = state.device_id
+        if is_blank(state):
+            self.states.pop(device_id, None)
+            self._probation.pop(device_id, None)
+            return
+        self.states[device_id] = state
+        if state.reports < PROBATION_REPORTS:
+            self._probation[device_id] = None
+            if len(self._probation) > PROBATION_DEVICES:
+                oldest = next(iter(self._probation))
+                del self._probation[oldest], self.states[oldest]
+        elif self._probation:
+            self._probation.pop(device_id, None)
+        self._deadlines.schedule(device_id, next_deadline_ms(state, self._deadline_rules, self.clock.pauses))
+
+    def _take_clock(self, now_ms: int, pauses_ms: list[int]) -> None:
+        if now_ms > self.clock.now_ms:
+            self.clock = Clock(now_ms, tuple(zip(pauses_ms[::2], pauses_ms[1::2], strict=True)))
+
+    def _deadline_ms(self, device_id: str) -> int | None:
+        state = self.states.get(device_id)
+        return None if state is None else next_deadline_ms(state, self._deadline_rules, self.clock.pauses)
+
+    def load_snapshots(self, snapshots: Iterable[Snapshot]) -> int:
+        """Start from the newest snapshot of each slice, each given once; returns where in `positions` the tail begins.
 
         Until all slices were written once the tail is the whole log.
         """
-        newest = {snapshot.slice: snapshot for snapshot in snapshots}
-        if len(newest) < SLICES:
-            return 0
-        for number, snapshot in newest.items():
-            self._slice_next[number] = snapshot.next
-            self.now_ms = max(self.now_ms, snapshot.now_ms)
+        tails, nexts = [], []
+        for snapshot in snapshots:
+            self._slice_next[snapshot.slice] = snapshot.next
+            self._take_clock(snapshot.now_ms, snapshot.pauses_ms)
             for state in from_columns(snapshot.states):
-                self.states[state.device_id] = state
-        self.next = min(snapshot.next for snapshot in newest.values())
-        return min(snapshot.output_offset for snapshot in newest.values())
+                self._install(state)
+            tails.append(snapshot.output_offset)
+            nexts.append(snapshot.next)
+        if len(tails) < SLICES:
+            self._forget_all()
+            return 0
+        self.next = min(nexts)
+        return min(tails)
 
     def loaded(self) -> None:
         """The tail was applied: from here on every slice is as far as the partition."""
@@ -158,9 +213,10 @@ class Partition:
                 number,
                 self.next,
                 self.output_next,
-                self.now_ms,
+                self.clock.now_ms,
                 written_ms,
-                states=to_columns(states, [s.recent for s in states]),
+                _flat(self.clock),
+                to_columns(states, [s.recent for s in states]),
             )
             for number, states in groups.items()
         ]
@@ -170,17 +226,29 @@ class Partition:
     def process(self, records: list[tuple[int, FrameBatch]], rules: Rules, generation: int) -> Outputs:
         """Decode and derive one range of records, (offset, batch) in order. The state is not changed: see `apply`."""
         source = Source(self.number, records[0][0], records[-1][0], 0, False, generation, rules.revision, 0, self.code)
-        return _Run(self.states, self.now_ms, rules, source).run(records)
+        if any(batch.ticks_ms for _, batch in records):
+            self._schedule(rules)
+        return _Run(Fleet(rules, self.states, self._deadlines, self.clock), self.states, source).run(records)
+
+    def _schedule(self, rules: Rules) -> None:
+        """Let `_deadlines` hold the deadlines under these rules; only those that changed are looked at when they are few."""
+        before, self._deadline_rules = self._deadline_rules, rules
+        if before is rules:
+            return
+        changed: Iterable[str] = self.states
+        if rules.defaults == before.defaults and rules.fences is before.fences:
+            named = rules.devices.keys() | before.devices.keys()
+            changed = [d for d in named if rules.devices.get(d) is not before.devices.get(d) and d in self.states]
+        for device_id in changed:
+            self._deadlines.schedule(device_id, self._deadline_ms(device_id))
 
 
 class _Run:
-    """One range being processed: a layer of new states over the partition's."""
+    """One range being processed: the outputs of a fleet whose changes are a layer over the partition's states."""
 
-    def __init__(self, states: dict[str, DeviceState], now_ms: int, rules: Rules, source: Source) -> None:
+    def __init__(self, fleet: Fleet, states: Mapping[str, DeviceState], source: Source) -> None:
+        self._fleet = fleet
         self._base = states
-        self._changed: dict[str, DeviceState] = {}
-        self._now_ms = now_ms
-        self._rules = rules
         self._source = source
         self._counts = Counts()
         self._parts: list[PositionRows] = [PositionRows()]
@@ -193,13 +261,15 @@ class _Run:
         for offset, batch in records:
             frames += len(batch.frames.kind)
             for tick_ms in batch.ticks_ms:
-                self._now_ms = max(self._now_ms, tick_ms)
+                for outcome in self._fleet.tick(tick_ms):
+                    self._collect(outcome.events)
             self._record(offset, batch)
         return self._outputs(frames)
 
     def _record(self, offset: int, batch: FrameBatch) -> None:
         columns, sessions = batch.frames, batch.sessions
-        entries = _entries_by_place(batch)
+        keys = [session_key(session_id) for session_id in sessions.session_id]
+        entries = _entries_by_place(batch, keys)
         for index, (session, received_ms, kind, protocol, device_id, payload) in enumerate(
             zip(
                 columns.session,
@@ -228,27 +298,29 @@ class _Run:
                     self._reject(reason, "", unit, offset, index, batch)
                     continue
                 try:
-                    self._frame(unit)
+                    self._frame(unit, keys[session], kind == FrameKind.QUARANTINED)
                 except DecodeError as error:
                     self._reject(error.reason, str(error), unit, offset, index, batch)
         for rest in entries.values():
             self._session_entries(rest)
 
-    def _frame(self, frame: Frame) -> None:
+    def _frame(self, frame: Frame, session: int, quarantined: bool) -> None:
         """Decode one frame and derive from its reports; raises DecodeError before anything was changed."""
         decoder = DECODERS[frame.protocol]
         positions = decoder.decode(frame)
         counts = self._counts
         counts.frames[frame.protocol] = counts.frames.get(frame.protocol, 0) + 1
+        device_id, received_ms = frame.device_id or "", frame.received_ms or 0
         if not positions:
+            if device_id and not quarantined:
+                self._step(device_id, Heard(device_id, received_ms, session))
             return
         content = crc32(decoder.content(frame))
-        device_id, received_ms = frame.device_id or "", frame.received_ms or 0
         for index, position in enumerate(positions):
             _drop_impossible(position)
             key = frame_key(position, index, received_ms, content)
-            report = Report(position, device_id, frame.protocol, received_ms, key, decoder.REVISION)
-            derived = self._step(device_id, report)
+            report = Report(position, device_id, frame.protocol, received_ms, key, decoder.REVISION, session)
+            derived = _apart(report) if quarantined else self._step(device_id, report)
             if derived is None or derived.flags & Flag.DUPLICATE:
                 counts.duplicates += 1  # the row stands already, with the same id
                 continue
@@ -261,21 +333,21 @@ class _Run:
 
     def _step(self, device_id: str, entry: Entry) -> Derived | None:
         """Derive from one entry of a device; collects its events."""
-        state = self._changed.get(device_id) or self._base.get(device_id) or DeviceState.new(device_id)
-        after, events, derived = step(state, entry, self._rules)
-        if after is not state:
-            self._changed[device_id] = after
+        _, events, derived = self._fleet.step(device_id, entry)
+        if events:
+            self._collect(events)
+        return derived
+
+    def _collect(self, events: list[Event]) -> None:
         for event in events:
             if self._event_bytes > PART_BYTES:
                 self._events.append(Events())
                 self._event_bytes = 0
             self._event_bytes += append_event(self._events[-1], event)
             self._counts.events[event.kind] = self._counts.events.get(event.kind, 0) + 1
-        return derived
 
-    def _session_entries(self, entries: tuple[Entry, ...] | list[Entry]) -> None:
+    def _session_entries(self, entries: Iterable[SessionOpened | SessionClosed]) -> None:
         for entry in entries:
-            assert not isinstance(entry, Report | Tick)
             self._step(entry.device_id, entry)
 
     def _reject(self, reason: Reason, detail: str, frame: Frame, offset: int, index: int, batch: FrameBatch) -> None:
@@ -296,12 +368,12 @@ class _Run:
 
     def _outputs(self, frames: int) -> Outputs:
         source = self._source
-        changed = list(self._changed.values())
+        changed, clock = list(self._fleet.changed.values()), self._fleet.clock
         states = to_columns(changed, [added_reports(self._base.get(s.device_id), s) for s in changed])
         if self._parts[-1].bytes + STATE_BYTES * len(changed) > PART_BYTES and len(self._parts[-1]):
             self._parts.append(PositionRows())
         batches = [
-            PositionBatch(replace(source, part=number), self._now_ms, frames=frames, positions=rows.to_columns())
+            PositionBatch(replace(source, part=number), clock.now_ms, _flat(clock), frames, rows.to_columns())
             for number, rows in enumerate(self._parts)
         ]
         receipt = batches.pop()
@@ -355,9 +427,13 @@ def _drop_impossible(position: Position) -> None:
 
 def _units(frame: Frame, kind: int) -> Iterator[tuple[Frame, Reason | None]]:
     """What a row of `frames` holds that is no frame of a decoded protocol: what is rejected and why, or frames after all."""
-    if kind == FrameKind.NO_IDENTITY:
+    if kind == FrameKind.QUARANTINED and frame.protocol in DECODERS:
+        yield frame, None
+    elif kind == FrameKind.NO_IDENTITY:
         yield frame, Reason.NO_IDENTITY
-    elif kind == FrameKind.FRAME:
+    elif kind == FrameKind.UNKNOWN_DEVICE:
+        yield frame, Reason.UNKNOWN_DEVICE
+    elif kind in (FrameKind.FRAME, FrameKind.QUARANTINED):
         yield frame, Reason.NOT_DECODED
     elif frame.protocol:
         yield frame, Reason.UNDECIDED
@@ -365,14 +441,37 @@ def _units(frame: Frame, kind: int) -> Iterator[tuple[Frame, Reason | None]]:
         yield from redetect(frame)
 
 
-def _entries_by_place(batch: FrameBatch) -> dict[int, list[Entry]]:
-    """Openings and closings by the number of frames that come before them."""
-    found: dict[int, list[Entry]] = {}
-    entries = batch.entries
-    for at, time_ms, kind, device_id in zip(entries.at, entries.time_ms, entries.kind, entries.device_id, strict=True):
-        entry = SessionOpened(device_id, time_ms) if kind == EntryKind.OPENED else SessionClosed(device_id, time_ms)
-        found.setdefault(at, []).append(entry)
+def session_key(session_id: str) -> int:
+    """A session as the state keeps it: CRC-32 of its id, never 0."""
+    return crc32(session_id.encode()) or 1
+
+
+def _entries_by_place(batch: FrameBatch, keys: list[int]) -> dict[int, list[SessionOpened | SessionClosed]]:
+    """Openings and closings by the number of frames that come before them.
+
+    The end of a UDP session is only silence, which the clock tells: it is left out.
+    """
+    found: dict[int, list[SessionOpened | SessionClosed]] = {}
+    entries, transports = batch.entries, batch.sessions.transport
+    for at, time_ms, kind, device_id, session in zip(
+        entries.at, entries.time_ms, entries.kind, entries.device_id, entries.session, strict=True
+    ):
+        if kind == EntryKind.OPENED:
+            found.setdefault(at, []).append(SessionOpened(device_id, time_ms, keys[session]))
+        elif transports[session] != "udp":
+            found.setdefault(at, []).append(SessionClosed(device_id, time_ms, keys[session]))
     return found
+
+
+def _apart(report: Report) -> Derived:
+    """What can be said of a quarantined report without any state."""
+    derived = step(DeviceState.new(report.device_id), report, Rules.default()).derived
+    assert derived is not None
+    return derived._replace(flags=derived.flags | Flag.QUARANTINED, moving=MOTION_UNKNOWN)
+
+
+def _flat(clock: Clock) -> list[int]:
+    return [edge_ms for pause in clock.pauses for edge_ms in pause]
 
 
 def _cut_rejected(rows: Rejected) -> list[Rejected]:

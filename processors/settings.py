@@ -29,6 +29,9 @@ class WorkerSettings:
     pace_ms: int = setting(
         200, "grid on which a busy partition is processed; the first record after a pause goes at once; 0: none", low=0
     )
+    unpacked_devices: int = setting(
+        500, "devices of a partition whose state is kept ready, 2 KB each; the others are packed, 0.6 KB each", low=1
+    )
     snapshot_s: float = setting(600.0, "time in which every slice of the state is written once", low=1)
     watchdog_s: float = setting(60.0, "records waiting and none processed for so long: the worker exits", low=5)
     speed_limit_kmh: float = setting(0.0, "speed limit of devices that have none of their own, km/h; 0: none", low=0)

@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from processors.agents.store import load
 from processors.metrics import TrackMetrics
+from processors.partition import Partition
 from schemas.clients.kafka import (
     KafkaUnavailable,
     TopicMismatch,
@@ -106,7 +107,8 @@ async def _repair(bootstrap: str, group: str) -> list[str]:
         partitions = [TopicPartition(FRAMES, number) for number in range(counts.get(FRAMES, 0))]
         consumer.assign(partitions)
         for partition in partitions:
-            state = await load(bootstrap, partition.partition, "", metrics)
+            state = Partition(partition.partition, "")
+            await load(bootstrap, state, metrics)
             committed = await consumer.committed(partition)
             if committed is not None and committed != state.next:
                 await commit_when_empty(consumer, {partition: OffsetAndMetadata(state.next, "repaired")})

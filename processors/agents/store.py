@@ -17,14 +17,13 @@ from schemas.topics import FRAMES, POSITIONS, SNAPSHOTS
 log = logging.getLogger(__name__)
 
 
-async def load(bootstrap: str, number: int, code: str, metrics: TrackMetrics) -> Partition:
-    """The state of one partition as its log tells it.
+async def load(bootstrap: str, partition: Partition, metrics: TrackMetrics) -> None:
+    """Bring a new partition to what its log tells.
 
     Takes the newest snapshot of every slice, then the receipts behind them in log order. When retention removed frames
     that were never processed it goes on at the first that is left, and counts what is missing.
     """
-    started = time.monotonic()
-    partition = Partition(number, code)
+    started, number = time.monotonic(), partition.number
     consumer = assigned_consumer(bootstrap)
     await consumer.start()
     try:
@@ -32,14 +31,15 @@ async def load(bootstrap: str, number: int, code: str, metrics: TrackMetrics) ->
         consumer.assign(tps)
         ends = await consumer.end_offsets(tps)
         consumer.pause(tps[1], tps[2])
-        slices = [
-            codec.decode(record.value, Snapshot)
+        slices = {
+            record.key: record.value
             async for record in read_range(consumer, tps[0], 0, ends[tps[0]])
             if record.value is not None
-        ]
+        }
         consumer.pause(tps[0])
         consumer.resume(tps[1])
-        start = partition.load_snapshots(slices)
+        start = partition.load_snapshots(codec.decode(value, Snapshot) for value in slices.values())
+        slices.clear()
         async for record in read_range(consumer, tps[1], start, ends[tps[1]]):
             partition.apply(codec.decode(record.value, PositionBatch), record.offset)
         partition.loaded()
@@ -55,7 +55,6 @@ async def load(bootstrap: str, number: int, code: str, metrics: TrackMetrics) ->
     seconds = time.monotonic() - started
     metrics.load_seconds.observe(seconds)
     log.info("frames-%s: %s devices, next %s, loaded in %.2f s", number, len(partition.states), partition.next, seconds)
-    return partition
 
 
 class Slices:

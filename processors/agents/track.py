@@ -92,7 +92,9 @@ class TrackWorker:
         """The state of a partition in this generation; a new generation loads it anew, another worker may have moved it."""
         if self._generations.get(number) != generation:
             self._partitions.pop(number, None)
-            partition = await load(self._settings.kafka_bootstrap, number, self._code, self._metrics)
+            settings = self._settings
+            partition = Partition(number, self._code, self._rules.current, settings.unpacked_devices)
+            await load(settings.kafka_bootstrap, partition, self._metrics)
             self._partitions[number] = partition
             self._generations[number] = generation
         return self._partitions[number]

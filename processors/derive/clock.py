@@ -8,11 +8,10 @@ zones do, and by nothing else. A difference that is no such multiple is a late r
 from __future__ import annotations
 
 from processors.derive.entries import Report
+from processors.derive.rules import Parameters
 from processors.derive.state import ABSENT_I4, ABSENT_I8, DeviceState
 from schemas.records import Flag, Position
 
-FUTURE_MS = 5 * 60_000
-"""A clock further ahead of arrival than this is wrong."""
 GRID_MS = 15 * 60_000
 AGREE_MS = 2 * 60_000
 """Live reports lie this close to the grid, and to each other."""
@@ -41,29 +40,28 @@ def literal_time_ms(position: Position) -> int | None:
     return None if literal is None or literal < 0 else literal
 
 
-def judge_time(state: DeviceState, report: Report, literal: int | None, override_s: float | None) -> tuple[int, int]:
+def judge_time(state: DeviceState, report: Report, literal: int | None, parameters: Parameters) -> tuple[int, int]:
     """(time_ms, flags) of a report whose own time is `literal`; may learn, into `state`, which is the caller's copy.
 
-    override_s: the error of the clock that the operator set; it wins for every protocol. Flags: TIME_FUTURE,
-    CLOCK_CORRECTED.
+    An error of the clock that the operator set wins for every protocol. Flags: TIME_FUTURE, CLOCK_CORRECTED.
     """
     if literal is None:
         return report.received_ms, PLAIN
-    if override_s is not None:
-        offset_ms = round(override_s * 1000)
+    if parameters.clock_offset_s is not None:
+        offset_ms = round(parameters.clock_offset_s * 1000)
     elif report.position.clock == "utc":
         offset_ms = 0
     else:
         offset_ms = _learnt_offset_ms(state, report)
     time_ms = literal - offset_ms
-    if time_ms > report.received_ms + FUTURE_MS:
+    if time_ms > report.received_ms + parameters.filter_future_s * 1000:
         return report.received_ms, TIME_FUTURE
     if time_ms < 0:
         return report.received_ms, PLAIN
     return time_ms, CLOCK_CORRECTED if offset_ms else PLAIN
 
 
-def same_time(first_ms: int, literal: int | None, received_ms: int, override_s: float | None) -> bool:
+def same_time(first_ms: int, literal: int | None, received_ms: int, parameters: Parameters) -> bool:
     """True when a report of literal time may have got first_ms as its time_ms before, with whatever was learnt then.
 
     Arrival stood in for a time of the future: then any earlier time may be it, and only the frame key tells. A report
@@ -71,12 +69,13 @@ def same_time(first_ms: int, literal: int | None, received_ms: int, override_s: 
     """
     if literal is None:
         return first_ms == received_ms
-    shift_ms = literal - first_ms
+    shift_ms, override_s = literal - first_ms, parameters.clock_offset_s
     if override_s is not None and shift_ms == round(override_s * 1000):
         return True
     if shift_ms % GRID_MS == 0 and abs(shift_ms) <= ZONE_MAX_MS:
         return True
-    return shift_ms > FUTURE_MS and literal - (round(override_s * 1000) if override_s else 0) > received_ms + FUTURE_MS
+    ahead_ms = literal - (round(override_s * 1000) if override_s else 0) - received_ms
+    return min(shift_ms, ahead_ms) > parameters.filter_future_s * 1000
 
 
 def _learnt_offset_ms(state: DeviceState, report: Report) -> int:

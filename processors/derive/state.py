@@ -104,14 +104,15 @@ class DeviceState:
 
 
 _NAMES = tuple(f.name for f in fields(DeviceState))
-_VALUES = attrgetter(*_NAMES)
-_DEFAULTS = _VALUES(DeviceState(""))
+values_of = attrgetter(*_NAMES)
+"""All fields of a state, in order."""
+_DEFAULTS = values_of(DeviceState(""))
 _COLUMNS = tuple(attrgetter(name) for name in _NAMES[:-1])  # all but recent
 
 
 def copy_of(state: DeviceState) -> DeviceState:
     """A state of its own with equal fields (they are all immutable)."""
-    return DeviceState(*_VALUES(state))
+    return DeviceState(*values_of(state))
 
 
 def to_columns(states: list[DeviceState], added: list[bytes]) -> States:
@@ -129,9 +130,14 @@ def from_columns(states: States) -> list[DeviceState]:
     count = len(states.device_id)
     columns = (
         column if len(column) == count else [default] * count
-        for column, default in zip(_VALUES(states), _DEFAULTS, strict=True)
+        for column, default in zip(values_of(states), _DEFAULTS, strict=True)
     )
     return list(map(DeviceState, *columns))
+
+
+def is_blank(state: DeviceState) -> bool:
+    """True for the state of a device of which nothing is known, or kept any more."""
+    return not state.reports and state.heard_ms == ABSENT_I8
 
 
 def merge(old: DeviceState | None, delta: DeviceState) -> DeviceState:

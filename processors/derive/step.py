@@ -17,10 +17,12 @@ from processors.derive.clock import (
     literal_time_ms,
     same_time,
 )
-from processors.derive.entries import Entry, Report
+from processors.derive.entries import Entry, Heard, Report, SessionClosed, Tick
+from processors.derive.geofences import derive_dwell, derive_geofences
 from processors.derive.ignition import derive_ignition
 from processors.derive.movement import derive_movement
 from processors.derive.overspeed import derive_overspeed
+from processors.derive.presence import close, derive_silence, hear, is_news
 from processors.derive.reading import is_zero, read
 from processors.derive.rules import Parameters, Rules
 from processors.derive.state import ABSENT_I8, MOTION_UNKNOWN, DeviceState, copy_of, recent_times, with_recent
@@ -57,20 +59,49 @@ class Step(NamedTuple):
 
 def step(state: DeviceState, entry: Entry, rules: Rules) -> Step:
     """Apply one entry of the device that `state` is of. Never raises for what a device sent."""
-    if not isinstance(entry, Report):
-        return Step(state, [], None)
-    parameters = rules.parameters(state.device_id)
-    literal = literal_time_ms(entry.position)
-    for first_ms in recent_times(state.recent, entry.frame_key):
-        if same_time(first_ms, literal, entry.received_ms, parameters.clock_offset_s):
-            return Step(state, [], _derived_again(state, entry.position, first_ms, literal))
-    return _new_report(state, entry, parameters, literal)
+    if isinstance(entry, Report):
+        return _report(state, entry, rules)
+    if isinstance(entry, Tick):
+        return _tick(state, entry, rules)
+    after = copy_of(state)
+    if isinstance(entry, SessionClosed):
+        events = close(after, entry.time_ms, entry.session)
+    else:
+        heard_ms = entry.received_ms if isinstance(entry, Heard) else entry.time_ms
+        if not is_news(state, heard_ms, entry.session):
+            return Step(state, [], None)
+        events = hear(after, heard_ms, entry.session)
+    return Step(state if after == state else after, events, None)
 
 
-def _new_report(before: DeviceState, report: Report, parameters: Parameters, literal: int | None) -> Step:
+def _tick(before: DeviceState, tick: Tick, rules: Rules) -> Step:
+    state, parameters = copy_of(before), rules.parameters(before.device_id)
+    events = derive_silence(state, tick.now_ms, parameters, tick.pauses)
+    if state.fences:
+        events += derive_dwell(state, tick.now_ms, parameters, rules, tick.pauses)
+    return Step(state if events else before, events, None)
+
+
+def _report(before: DeviceState, report: Report, rules: Rules) -> Step:
+    parameters = rules.parameters(before.device_id)
+    literal = literal_time_ms(report.position)
+    for first_ms in recent_times(before.recent, report.frame_key):
+        if same_time(first_ms, literal, report.received_ms, parameters):
+            derived = _derived_again(before, report.position, first_ms, literal)
+            if not is_news(before, report.received_ms, report.session):
+                return Step(before, [], derived)
+            state = copy_of(before)
+            return Step(state, hear(state, report.received_ms, report.session), derived)
+    return _new_report(before, report, parameters, rules, literal)
+
+
+def _new_report(before: DeviceState, report: Report, parameters: Parameters, rules: Rules, literal: int | None) -> Step:
     state = copy_of(before)
     position = report.position
-    time_ms, flags = judge_time(state, report, literal, parameters.clock_offset_s)
+    online = []
+    if is_news(before, report.received_ms, report.session):
+        online = hear(state, report.received_ms, report.session)
+    time_ms, flags = judge_time(state, report, literal, parameters)
     if literal is not None and state.fix_time_ms != ABSENT_I8:
         margin_ms = 0 if position.fix_time_ms is not None else BEHIND_MS
         if time_ms < state.fix_time_ms - margin_ms:
@@ -78,12 +109,14 @@ def _new_report(before: DeviceState, report: Report, parameters: Parameters, lit
     if is_zero(position):
         flags |= ZERO
     late = bool(flags & LATE)
-    reading = read(state, state.device_id, position, report.received_ms, time_ms, late)
+    reading = read(state, position, report.received_ms, time_ms, late, parameters)
+    reading.events = online
     derive_ignition(state, reading)
     derive_alarms(state, reading)
     if reading.is_fix:
         derive_movement(state, reading, parameters)
-        derive_overspeed(state, reading, parameters)
+        derive_geofences(state, reading, parameters, rules)
+        derive_overspeed(state, reading, parameters, rules)
         state.fix_time_ms = time_ms
         state.latitude_e7 = reading.latitude_e7
         state.longitude_e7 = reading.longitude_e7
@@ -93,7 +126,7 @@ def _new_report(before: DeviceState, report: Report, parameters: Parameters, lit
     state.seen_ms = max(state.seen_ms, report.received_ms)
     state.recent = with_recent(state.recent, report.frame_key, time_ms)
     moving = MOTION_UNKNOWN if late else state.moving
-    return Step(state, reading.events, _derived(position, time_ms, flags, moving))
+    return Step(state, reading.events, _derived(position, time_ms, flags | reading.flags, moving))
 
 
 def _derived(position: Position, time_ms: int, flags: int, moving: int) -> Derived:

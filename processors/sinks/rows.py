@@ -144,7 +144,10 @@ POSITION_COLUMNS: tuple[tuple[str, str], ...] = (
 )
 _POSITION_NAMES = [name for name, _ in POSITION_COLUMNS]
 _POSITION_PLAIN = tuple(_POSITION_NAMES[9:])
-_LATEST_CONDITION = tuple(map(_POSITION_NAMES.index, ("version", "delay_ds", "valid", "latitude_e7", "longitude_e7")))
+_LATEST_CONDITION = tuple(
+    map(_POSITION_NAMES.index, ("version", "delay_ds", "valid", "latitude_e7", "longitude_e7", "flags"))
+)
+NOT_LATEST = int(Flag.FILTERED | Flag.QUARANTINED)
 
 
 def position_rows(batch: PositionBatch) -> Rows:
@@ -174,11 +177,11 @@ def position_rows(batch: PositionBatch) -> Rows:
 
 
 def latest_fed(columns: Columns) -> int:
-    """Rows of a positions block that the view `latest_feed` takes (schemas/clickhouse/migrations/0003_latest.sql)."""
-    version, delay_ds, valid, latitude_e7, longitude_e7 = (columns[i] for i in _LATEST_CONDITION)
+    """Rows of a positions block that the view `latest_feed` takes (migration 0008_latest_without_filtered.sql)."""
+    version, delay_ds, valid, latitude_e7, longitude_e7, flags = (columns[i] for i in _LATEST_CONDITION)
     return sum(
-        not v and d > -864_000 and ok == 1 and y != ABSENT_I4 and x != ABSENT_I4
-        for v, d, ok, y, x in zip(version, delay_ds, valid, latitude_e7, longitude_e7, strict=True)
+        not v and d > -864_000 and ok == 1 and y != ABSENT_I4 and x != ABSENT_I4 and not f & NOT_LATEST
+        for v, d, ok, y, x, f in zip(version, delay_ds, valid, latitude_e7, longitude_e7, flags, strict=True)
     )
 
 

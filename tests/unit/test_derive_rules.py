@@ -28,6 +28,7 @@ def test_an_episode_is_told_at_both_ends() -> None:
     assert ended.attributes == {
         "speed_max_kmh": 126.0,
         "limit_kmh": 90.0,
+        "limit_source": "server",
         "duration_s": 50.0,
         "distance_m": pytest.approx(1600, abs=0.5),
     }

@@ -131,6 +131,12 @@ def test_rows_that_the_latest_view_takes_are_counted() -> None:
     p = positions(valid=[1, 0, 1, 1], latitude_e7=[1, 1, ABSENT_I4, 1], time_ms=day_ahead)
     assert POSITIONS.fed(POSITIONS.rows(PositionBatch(live, positions=p)).columns) == 1
     assert POSITIONS.fed(POSITIONS.rows(PositionBatch(SOURCE, positions=p)).columns) == 0
+    filtered, quarantined = Flag.FILTERED | Flag.JUMP, Flag.QUARANTINED
+    p = positions(
+        flags=[filtered, quarantined, Flag.CLOCK_CORRECTED, Flag.LATE],
+        **dict.fromkeys(("valid", "latitude_e7", "longitude_e7"), [1] * 4),
+    )
+    assert POSITIONS.fed(POSITIONS.rows(PositionBatch(live, positions=p)).columns) == 2
 
 
 def test_events_rejected_and_sessions() -> None:
