@@ -1,14 +1,27 @@
-"""Geofences by place: which are near a point, which contain it, how far outside it is, which a segment runs through."""
+"""Geofences by place: which contain a point, how far outside of one it is, which a segment runs through."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from schemas.records import Geofence
 
+if TYPE_CHECKING:
+    from processors.derive.fence_shapes import Shape
 
-@dataclass(frozen=True, slots=True)
+CELL_E7 = 100_000
+"""Positions are first told apart by cells of 0.01 degree, about 1.1 km."""
+CELLS_KEPT = 65_536
+"""Cells that are remembered (200 bytes each and the fences in them); then all are forgotten and asked for again."""
+EDGE_E7 = 1_800_000_000
+LONG_LEG_E7 = 50_000_000
+"""Nobody knows the way over 5 degrees and more."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Fence:
     """One geofence, ready for questions. revision: offset behind the record that last changed its shape or its scope."""
 
@@ -19,6 +32,7 @@ class Fence:
     dwell_s: float | None
     device_ids: frozenset[str]
     group_ids: frozenset[str]
+    shape: Shape
 
     def applies_to(self, device_id: str, group_id: str) -> bool:
         """True when it is for this device: one of its devices or groups, or for all."""
@@ -27,28 +41,135 @@ class Fence:
         return device_id in self.device_ids or group_id in self.group_ids
 
     def distance_m(self, latitude_e7: int, longitude_e7: int) -> float:
-        """Metres from a point to the fence; 0.0 inside and on its edge."""
-        raise NotImplementedError
+        """Metres from a point to the fence; 0.0 inside and on its edge. Within 1 % up to 2 km, then a rough figure."""
+        return self.shape.distance_m(longitude_e7 / 1e7, latitude_e7 / 1e7)
+
+
+Cell = tuple[tuple[Fence, ...], tuple[Fence, ...]]
+"""Fences that contain all of a cell, and those that must be asked for each point."""
 
 
 class FenceIndex:
-    """All geofences of one revision."""
+    """All geofences of one revision. The cost of a question grows with the fences near it, not with all.
+
+    revision: that of the last change, removals included.
+    """
 
     def __init__(self, fences: Iterable[Fence] = (), revision: int = 0) -> None:
         self.revision = revision
         self.fences = {fence.geofence_id: fence for fence in fences}
+        self._cells: dict[int, Cell] = {}
 
-    def near(self, latitude_e7: int, longitude_e7: int) -> tuple[Fence, ...]:
-        """Fences that may contain the point, and some that do not."""
-        raise NotImplementedError
+    def containing(self, latitude_e7: int, longitude_e7: int) -> tuple[Fence, ...]:
+        """The fences that contain a point, in no particular order."""
+        if abs(longitude_e7) == EDGE_E7:  # both sides of the antimeridian
+            sides = self._inside(latitude_e7, -EDGE_E7, -EDGE_E7), self._inside(latitude_e7, EDGE_E7 - 1, EDGE_E7)
+            return tuple({fence.geofence_id: fence for side in sides for fence in side}.values())
+        return self._inside(latitude_e7, longitude_e7, longitude_e7)
+
+    def _inside(self, latitude_e7: int, cell_longitude_e7: int, longitude_e7: int) -> tuple[Fence, ...]:
+        sure, asked = self._cell(latitude_e7 // CELL_E7, cell_longitude_e7 // CELL_E7)
+        if not asked:
+            return sure
+        longitude, latitude = longitude_e7 / 1e7, latitude_e7 / 1e7
+        return sure + tuple(fence for fence in asked if fence.shape.contains(longitude, latitude))
 
     def crossed(
         self, latitude_a_e7: int, longitude_a_e7: int, latitude_b_e7: int, longitude_b_e7: int
     ) -> list[tuple[Fence, float]]:
-        """Fences that the straight segment from a to b touches, each with the fraction of the way at which it begins."""
-        raise NotImplementedError
+        """Fences that the straight segment from a to b touches, each with the fraction of the way at which it begins.
+
+        The segment goes the short way round the earth; one of 5 degrees and more touches nothing.
+        """
+        east_e7 = (longitude_b_e7 - longitude_a_e7 + EDGE_E7) % (2 * EDGE_E7) - EDGE_E7
+        if abs(east_e7) >= LONG_LEG_E7 or abs(latitude_b_e7 - latitude_a_e7) >= LONG_LEG_E7:
+            return []
+        end_e7 = longitude_a_e7 + east_e7
+        if abs(end_e7) < EDGE_E7:
+            rows = sorted((latitude_a_e7 // CELL_E7, latitude_b_e7 // CELL_E7))
+            columns = sorted((longitude_a_e7 // CELL_E7, end_e7 // CELL_E7))
+            if rows[1] - rows[0] <= 1 and columns[1] - columns[0] <= 1:
+                cells = [self._cell(row, column) for row in {*rows} for column in {*columns}]
+                near = {f.geofence_id: f for cell in cells for side in cell for f in side}
+                return self._touched(near, latitude_a_e7, longitude_a_e7, latitude_b_e7, end_e7) if near else []
+        return self._touched(
+            self._along(latitude_a_e7, longitude_a_e7, latitude_b_e7, end_e7),
+            latitude_a_e7,
+            longitude_a_e7,
+            latitude_b_e7,
+            end_e7,
+        )
+
+    def _touched(
+        self, near: dict[str, Fence], latitude_a_e7: int, longitude_a_e7: int, latitude_b_e7: int, longitude_b_e7: int
+    ) -> list[tuple[Fence, float]]:
+        a, b = (longitude_a_e7 / 1e7, latitude_a_e7 / 1e7), (longitude_b_e7 / 1e7, latitude_b_e7 / 1e7)
+        found = ((fence, fence.shape.first_touch(a, b)) for fence in near.values())
+        return [(fence, fraction) for fence, fraction in found if fraction is not None]
+
+    def _along(self, latitude_a_e7: int, longitude_a_e7: int, latitude_b_e7: int, end_e7: int) -> dict[str, Fence]:
+        import shapely
+
+        tree, owners = self._tree
+        west, east = min(longitude_a_e7, end_e7) / 1e7, max(longitude_a_e7, end_e7) / 1e7
+        south, north = min(latitude_a_e7, latitude_b_e7) / 1e7, max(latitude_a_e7, latitude_b_e7) / 1e7
+        found: dict[str, Fence] = {}
+        for shift in (-360.0, 0.0, 360.0):
+            if east + shift >= -180 and west + shift <= 180:
+                box = shapely.box(west + shift, south, east + shift, north)
+                found.update((owners[i].geofence_id, owners[i]) for i in tree.query(box))
+        return found
+
+    def _cell(self, row: int, column: int) -> Cell:
+        key = row * CELLS_KEPT + column
+        cell = self._cells.get(key)
+        if cell is None:
+            cell = self._look_up(row, column) if self.fences else ((), ())
+            if len(self._cells) >= CELLS_KEPT:
+                self._cells.clear()
+            self._cells[key] = cell
+        return cell
+
+    def _look_up(self, row: int, column: int) -> Cell:
+        import shapely
+
+        tree, owners = self._tree
+        size = CELL_E7 / 1e7
+        box = shapely.box(column * size, row * size, (column + 1) * size, (row + 1) * size)
+        near = {owners[i].geofence_id: owners[i] for i in tree.query(box, predicate="intersects")}
+        sure = tuple(fence for fence in near.values() if fence.shape.covers(box))
+        return sure, tuple(fence for fence in near.values() if fence not in sure)
+
+    @cached_property
+    def _tree(self) -> tuple[Any, list[Fence]]:
+        """A tree of the pieces of all fences, and whose each piece is."""
+        import shapely
+
+        pieces, owners = [], []
+        for fence in self.fences.values():
+            for piece in fence.shape.pieces():
+                pieces.append(piece)
+                owners.append(fence)
+        return shapely.STRtree(pieces), owners
 
 
 def fence_from(geofence: Geofence, revision: int) -> Fence:
-    """A fence of its record. Raises ValueError with the reason when its geometry is bad."""
-    raise NotImplementedError
+    """A fence of its record. Raises ValueError with the reason when its geometry or its figures are bad."""
+    from processors.derive.fence_shapes import (
+        shape_from,
+    )  # shapely takes its time to import: not where nobody has fences
+
+    for name in ("speed_limit_kmh", "dwell_s"):
+        value = getattr(geofence, name)
+        if not 0 <= value < 1e9:
+            raise ValueError(f"{name} {value!r} is not a number from 0 up")
+    return Fence(
+        geofence.geofence_id,
+        geofence.name,
+        revision,
+        geofence.speed_limit_kmh or None,
+        geofence.dwell_s or None,
+        frozenset(geofence.device_ids),
+        frozenset(geofence.group_ids),
+        shape_from(geofence.geometry, geofence.radius_m, geofence.width_m),
+    )

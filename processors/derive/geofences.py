@@ -1,9 +1,10 @@
 """geofence_entered, geofence_exited, geofence_crossed, geofence_dwell. The subject of the event is the geofence's id.
 
-A fix on the other side of an edge is believed at once when the device drives, and when it leaves by more than
-geofence_hysteresis_m; else (it rests, or is just outside) it must stay there for geofence_confirm_s. Events are dated
-where the other side was first seen. A device that was never looked at, and a geofence that is new or was moved since,
-start from a silent baseline; a deleted geofence says nothing.
+A driving device is believed at once when it comes in, and when it goes out by more than geofence_hysteresis_m; when it
+is just outside it must stay there for geofence_confirm_s. A resting device, whose place is mostly noise, must stay on the
+other side for geofence_confirm_s, and outside by more than geofence_hysteresis_m. Events are dated where the other side
+was first seen. A device that was never looked at, and a geofence that is new or was moved since, start from a silent
+baseline; a deleted geofence says nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +16,10 @@ from typing import NamedTuple
 import orjson
 
 from processors.derive.fences import Fence
-from processors.derive.geometry import distance_m
 from processors.derive.presence import Pauses, paused_since
 from processors.derive.reading import Reading
 from processors.derive.rules import Parameters, Rules
-from processors.derive.state import ABSENT_I4, ABSENT_I8, ABSENT_U2, MOVING, DeviceState
+from processors.derive.state import ABSENT_I8, ABSENT_U2, MOVING, DeviceState
 from schemas.records import Attribute, Event
 
 HALF_TURN_E7 = 1_800_000_000
@@ -51,11 +51,11 @@ def visits_of(text: str) -> tuple[Visit, ...]:
 
 
 def _text_of(visits: list[Visit]) -> str:
-    return orjson.dumps(sorted(visits)).decode() if visits else ""
+    return orjson.dumps([tuple(visit) for visit in sorted(visits)]).decode() if visits else ""
 
 
 def derive_geofences(state: DeviceState, reading: Reading, parameters: Parameters, rules: Rules) -> None:
-    """Follow the geofences with a fix (`reading.is_fix`); motion is of this fix, place and time still of the one before."""
+    """Follow the geofences with a fix (`reading.is_fix`); `state` still holds the fix and the motion before it."""
     index, known = rules.fences, state.fences_revision
     state.fences_revision = index.revision
     if not index.fences:
@@ -116,14 +116,15 @@ class _Look:
     def _followed(self, visit: Visit, fence: Fence, here: bool) -> Visit | None:
         """The visit after this fix; None when it is over."""
         reading, baseline = self.reading, self._is_baseline(fence)
+        if not here and self.resting and not baseline and not self._is_far(fence):
+            here = bool(visit.inside)  # noise at the edge
         if here == bool(visit.inside):  # on the side where it is believed to be
             return visit._replace(other_ms=0, other_latitude_e7=0, other_longitude_e7=0) if here else None
         if baseline:
             return Visit(fence.geofence_id, 1, reading.time_ms) if here else None
         if not visit.other_ms:
             visit = Visit(*visit[:4], reading.time_ms, reading.latitude_e7, reading.longitude_e7)
-        sure = not self.resting and (here or self._is_far(fence))
-        if not sure and reading.time_ms - visit.other_ms < self.parameters.geofence_confirm_s * 1000:
+        if not self._is_believed(visit, fence, here):
             return visit
         other = visit.other_ms, visit.other_latitude_e7, visit.other_longitude_e7
         if here:
@@ -132,6 +133,12 @@ class _Look:
         told["duration_s"] = round((visit.other_ms - visit.since_ms) / 1000, 1)
         reading.raise_event("geofence_exited", *other, fence.geofence_id, told)
         return None
+
+    def _is_believed(self, visit: Visit, fence: Fence, here: bool) -> bool:
+        """True when the device really is on the other side of the edge; `here`: that is the inside."""
+        if not self.resting and (here or self._is_far(fence)):
+            return True
+        return self.reading.time_ms - visit.other_ms >= self.parameters.geofence_confirm_s * 1000
 
     def _is_far(self, fence: Fence) -> bool:
         outside_m = fence.distance_m(self.reading.latitude_e7, self.reading.longitude_e7)
@@ -175,14 +182,11 @@ class _Look:
 
 
 def _rests(state: DeviceState, reading: Reading, parameters: Parameters) -> bool:
-    """True when the fix says no more than that the device still rests where it did: then its place is mostly noise."""
-    if state.moving == MOVING or state.anchor_latitude_e7 == ABSENT_I4:
+    """True when the device is in no trip and its fix does not drive: then its place is mostly noise."""
+    if state.moving == MOVING or state.fix_time_ms == ABSENT_I8:
         return False
     speed_x10 = reading.speed_x10 if reading.speed_x10 != ABSENT_U2 else reading.leg_speed_x10
-    if speed_x10 >= parameters.moving_speed_kmh * 10:
-        return False
-    away_m = distance_m(state.anchor_latitude_e7, state.anchor_longitude_e7, reading.latitude_e7, reading.longitude_e7)
-    return away_m <= parameters.stop_radius_m
+    return speed_x10 < parameters.moving_speed_kmh * 10
 
 
 def _on_the_way(

@@ -114,8 +114,8 @@ def _new_report(before: DeviceState, report: Report, parameters: Parameters, rul
     derive_ignition(state, reading)
     derive_alarms(state, reading)
     if reading.is_fix:
-        derive_movement(state, reading, parameters)
         derive_geofences(state, reading, parameters, rules)
+        derive_movement(state, reading, parameters)
         derive_overspeed(state, reading, parameters, rules)
         state.fix_time_ms = time_ms
         state.latitude_e7 = reading.latitude_e7

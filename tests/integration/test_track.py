@@ -62,6 +62,18 @@ def produce(line: Line, values: list[bytes], partition: int) -> None:
     asyncio.run(send())
 
 
+def produce_rule(line: Line, topic: str, key: str, rule: Any) -> None:
+    """Write one record of a rule topic, or its removal (None)."""
+
+    async def send() -> None:
+        producer = DurableProducer(line.kafka.bootstrap, "test", lambda: None)
+        await producer.start()
+        await producer.send(topic, None if rule is None else codec.encode(rule), 0, key.encode())
+        await producer.stop()
+
+    asyncio.run(send())
+
+
 def read_all(line: Line, topic: str, partition: int, cls: type[Any]) -> list[Any]:
     async def read() -> list[Any]:
         consumer = assigned_consumer(line.kafka.bootstrap)

@@ -1,0 +1,397 @@
+"""The shapes of geofences on the globe: areas, circles, and strips along lines. Coordinates are WGS-84 degrees.
+
+Edges of areas are straight in longitude and latitude, as GeoJSON says (RFC 7946, 3.1.1); circles and strips are measured
+on the sphere of processors.derive.geometry, so they are right at any latitude. What spans more than half a turn goes the
+short way, over the antimeridian; a ring that winds around the globe encloses the pole that is nearer to it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import pairwise
+from math import asin, atan2, ceil, cos, degrees, isfinite, radians, sin, sqrt
+from typing import Any, Protocol
+
+import numpy as np
+import shapely
+from numpy.typing import NDArray
+
+from processors.derive.geometry import EARTH_DIAMETER_M
+
+EARTH_RADIUS_M = EARTH_DIAMETER_M / 2
+METRES_PER_DEGREE = radians(1) * EARTH_RADIUS_M
+VERTICES_MAX = 100_000
+RADIUS_MAX_M = 5_000_000.0
+WIDTH_MAX_M = 1_000_000.0
+NEAR_DEGREES = 0.02
+"""Distances are exact up to about 2 km: callers compare them with tens of metres."""
+STEP_DEGREES = 1.0
+BISECTIONS = 24
+SAMPLES_MAX = 512
+
+Point = tuple[float, float]
+"""Longitude, latitude."""
+
+
+class Shape(Protocol):
+    """Where a geofence is. All answers count the edge as inside."""
+
+    def contains(self, longitude: float, latitude: float) -> bool:
+        """True when the point is in it."""
+
+    def distance_m(self, longitude: float, latitude: float) -> float:
+        """Metres from the point to it; 0.0 inside."""
+
+    def covers(self, box: shapely.Polygon) -> bool:
+        """True when it surely contains all of a small box."""
+
+    def pieces(self) -> list[shapely.Geometry]:
+        """Geometries within -180..180 that together contain it, for a spatial index."""
+
+    def first_touch(self, a: Point, b: Point) -> float | None:
+        """Fraction of the straight way from a to b at which it is first touched; None: it is not."""
+
+
+def great_circle_m(longitude_a: float, latitude_a: float, longitude_b: float, latitude_b: float) -> float:
+    """Great-circle distance in metres (haversine)."""
+    north = sin(radians(latitude_b - latitude_a) / 2)
+    east = sin(radians(longitude_b - longitude_a) / 2)
+    narrowing = cos(radians(latitude_a)) * cos(radians(latitude_b))
+    return EARTH_DIAMETER_M * asin(min(1.0, sqrt(north * north + narrowing * east * east)))
+
+
+def on_globe(geometry: shapely.Geometry) -> list[shapely.Geometry]:
+    """Cut a geometry whose longitudes run on beyond 180 into pieces within -180..180."""
+    west, _, east, _ = geometry.bounds
+    if west >= -180 and east <= 180:
+        return [geometry]
+    found = []
+    for turn in range(int((west + 180) // 360), int((east + 180) // 360) + 1):
+        window = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
+        piece = shapely.transform(geometry.intersection(window), lambda xy, t=turn: xy - [360.0 * t, 0.0])
+        if not piece.is_empty:
+            found.append(piece)
+    return found
+
+
+class Area:
+    """A polygon or several, with holes."""
+
+    def __init__(self, geometry: shapely.Geometry) -> None:
+        self._geometry = shapely.union_all(on_globe(geometry)) if geometry.bounds[2] > 180 else geometry
+        if geometry.bounds[0] < -180:
+            self._geometry = shapely.union_all(on_globe(geometry))
+        self._prepared = False
+
+    def _ready(self) -> shapely.Geometry:
+        if not self._prepared:
+            shapely.prepare(self._geometry)
+            self._prepared = True
+        return self._geometry
+
+    def contains(self, longitude: float, latitude: float) -> bool:
+        geometry = self._ready()
+        if shapely.intersects_xy(geometry, longitude, latitude):
+            return True
+        return abs(longitude) == 180.0 and bool(shapely.intersects_xy(geometry, -longitude, latitude))
+
+    def distance_m(self, longitude: float, latitude: float) -> float:
+        if self.contains(longitude, latitude):
+            return 0.0
+        narrowing = max(cos(radians(latitude)), 1e-6)
+        east = min(NEAR_DEGREES / narrowing, 180.0)
+        found = []
+        for shift in (-360.0, 0.0, 360.0):
+            x = longitude + shift
+            if not -180 - east <= x <= 180 + east:
+                continue
+            near = shapely.clip_by_rect(
+                self._geometry, x - east, latitude - NEAR_DEGREES, x + east, latitude + NEAR_DEGREES
+            )
+            if not near.is_empty:
+                flat = shapely.transform(near, lambda xy, c=(x, latitude): (xy - c) * [narrowing, 1.0])
+                found.append(flat.distance(shapely.Point(0, 0)) * METRES_PER_DEGREE)
+        if found:
+            return float(min(found))
+        nearest = shapely.shortest_line(shapely.Point(longitude, latitude), self._geometry).coords[-1]
+        return great_circle_m(longitude, latitude, *nearest)
+
+    def covers(self, box: shapely.Polygon) -> bool:
+        return bool(self._ready().covers(box))
+
+    def pieces(self) -> list[shapely.Geometry]:
+        return list(shapely.get_parts(self._geometry))
+
+    def first_touch(self, a: Point, b: Point) -> float | None:
+        found = []
+        for shift in (-360.0, 0.0, 360.0):
+            line = shapely.LineString([(a[0] + shift, a[1]), (b[0] + shift, b[1])])
+            inside = line.intersection(self._ready())
+            if not inside.is_empty:
+                places = shapely.points(shapely.get_coordinates(inside))
+                found.append(float(shapely.line_locate_point(line, places, normalized=True).min()))
+        return min(found, default=None)
+
+
+class Circle:
+    """All within a distance of a point."""
+
+    def __init__(self, longitude: float, latitude: float, radius_m: float) -> None:
+        self._longitude, self._latitude, self._radius_m = longitude, latitude, radius_m
+
+    def contains(self, longitude: float, latitude: float) -> bool:
+        return great_circle_m(longitude, latitude, self._longitude, self._latitude) <= self._radius_m
+
+    def distance_m(self, longitude: float, latitude: float) -> float:
+        return max(0.0, great_circle_m(longitude, latitude, self._longitude, self._latitude) - self._radius_m)
+
+    def covers(self, box: shapely.Polygon) -> bool:
+        return all(self.contains(*corner) for corner in box.exterior.coords)
+
+    def pieces(self) -> list[shapely.Geometry]:
+        return on_globe(_cap_box(self._longitude, self._latitude, self._radius_m))
+
+    def first_touch(self, a: Point, b: Point) -> float | None:
+        (ax, ay), (bx, by) = self._flat(a), self._flat(b)
+        dx, dy = bx - ax, by - ay
+        length, along = dx * dx + dy * dy, ax * dx + ay * dy
+        beyond = ax * ax + ay * ay - self._radius_m**2
+        if beyond <= 0:
+            return 0.0
+        root = along * along - length * beyond
+        if length == 0 or root < 0:
+            return None
+        fraction = (-along - sqrt(root)) / length
+        return fraction if 0 <= fraction <= 1 else None
+
+    def _flat(self, point: Point) -> tuple[float, float]:
+        """Metres east and north of the centre, azimuthal equidistant."""
+        away_m = great_circle_m(self._longitude, self._latitude, *point)
+        east = radians(point[0] - self._longitude)
+        here, there = radians(self._latitude), radians(point[1])
+        bearing = atan2(sin(east) * cos(there), cos(here) * sin(there) - sin(here) * cos(there) * cos(east))
+        return away_m * sin(bearing), away_m * cos(bearing)
+
+
+class Strip:
+    """All within half a width of the great circles between the points of lines."""
+
+    def __init__(self, lines: list[list[Point]], width_m: float) -> None:
+        self._half_m = width_m / 2
+        self._lines = [_densified(line) for line in lines]
+        starts = _vectors([a for line in self._lines for a in line[:-1]])
+        ends = _vectors([b for line in self._lines for b in line[1:]])
+        normals = np.cross(starts, ends)
+        lengths = np.linalg.norm(normals, axis=1, keepdims=True)
+        self._starts, self._ends = starts, ends
+        self._normals = np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
+
+    def contains(self, longitude: float, latitude: float) -> bool:
+        return self.distance_m(longitude, latitude) == 0.0
+
+    def distance_m(self, longitude: float, latitude: float) -> float:
+        point = _vectors([(longitude, latitude)])[0]
+        across = self._normals @ point
+        beside = (np.cross(self._normals, self._starts) @ point >= 0) & (
+            np.cross(self._ends, self._normals) @ point >= 0
+        )
+        ends = np.minimum(_angles(self._starts, point), _angles(self._ends, point))
+        angle = np.where(beside, np.arcsin(np.clip(np.abs(across), 0.0, 1.0)), ends).min()
+        return max(0.0, float(angle) * EARTH_RADIUS_M - self._half_m)
+
+    def covers(self, box: shapely.Polygon) -> bool:
+        return False
+
+    def pieces(self) -> list[shapely.Geometry]:
+        boxes = []
+        for line in self._lines:
+            for a, b in pairwise(line):
+                ends = [_cap_box(*point, self._half_m) for point in (a, b)]
+                boxes += on_globe(shapely.box(*shapely.union_all(ends).bounds))
+        return boxes
+
+    def first_touch(self, a: Point, b: Point) -> float | None:
+        length_m = great_circle_m(*a, *b)
+        steps = min(SAMPLES_MAX, max(2, ceil(4 * length_m / max(self._half_m, 1.0))))
+        before = 0.0
+        for number in range(steps + 1):
+            fraction = number / steps
+            if self.contains(*_between(a, b, fraction)):
+                return self._edge(a, b, before, fraction) if number else 0.0
+            before = fraction
+        return None
+
+    def _edge(self, a: Point, b: Point, outside: float, inside: float) -> float:
+        for _ in range(BISECTIONS):
+            middle = (outside + inside) / 2
+            if self.contains(*_between(a, b, middle)):
+                inside = middle
+            else:
+                outside = middle
+        return inside
+
+
+def _between(a: Point, b: Point, fraction: float) -> Point:
+    return a[0] + (b[0] - a[0]) * fraction, a[1] + (b[1] - a[1]) * fraction
+
+
+def _vectors(points: list[Point]) -> NDArray[np.float64]:
+    """Unit vectors of places."""
+    longitude, latitude = np.radians(np.asarray(points, dtype=float).reshape(-1, 2)).T
+    return np.column_stack(
+        [np.cos(latitude) * np.cos(longitude), np.cos(latitude) * np.sin(longitude), np.sin(latitude)]
+    )
+
+
+def _angles(vectors: NDArray[np.float64], point: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Angles between unit vectors, exact for small ones too."""
+    chords = np.linalg.norm(vectors - point, axis=1)
+    return np.asarray(2 * np.arcsin(np.clip(chords / 2, 0.0, 1.0)))
+
+
+def _densified(line: list[Point]) -> list[Point]:
+    """A line with points at most STEP_DEGREES apart along its great circles, longitudes running on."""
+    found = [line[0]]
+    for a, b in pairwise(line):
+        start, end = _vectors([a, b])
+        angle = float(_angles(start[None], end)[0])
+        for step in range(1, max(1, ceil(degrees(angle) / STEP_DEGREES)) + 1):
+            fraction = step * STEP_DEGREES / degrees(angle) if angle else 1.0
+            if fraction >= 1:
+                place = b
+            else:
+                x, y, z = (sin((1 - fraction) * angle) * start + sin(fraction * angle) * end) / sin(angle)
+                place = (degrees(atan2(y, x)), degrees(asin(max(-1.0, min(1.0, z)))))
+            turns = round((found[-1][0] - place[0]) / 360)
+            found.append((place[0] + 360 * turns, place[1]))
+    return found
+
+
+def _cap_box(longitude: float, latitude: float, radius_m: float) -> shapely.Polygon:
+    """Bounding box of a circle; its longitudes may run on beyond 180."""
+    reach = degrees(radius_m / EARTH_RADIUS_M)
+    south, north = latitude - reach, latitude + reach
+    if south <= -90 or north >= 90:
+        return shapely.box(-180, max(-90.0, south), 180, min(90.0, north))
+    east = degrees(asin(min(1.0, sin(radians(reach)) / cos(radians(latitude)))))
+    return shapely.box(longitude - east, south, longitude + east, north)
+
+
+# ---- GeoJSON
+
+
+def shape_from(geometry: str, radius_m: float, width_m: float) -> Shape:
+    """The shape of a GeoJSON geometry. Raises ValueError with the reason."""
+    try:
+        read = json.loads(geometry)
+    except ValueError as error:
+        raise ValueError(f"geometry is not JSON: {error}") from None
+    if not isinstance(read, dict) or "type" not in read:
+        raise ValueError('geometry is no GeoJSON geometry: {"type": …, "coordinates": …} was expected')
+    kind, coordinates = read["type"], read.get("coordinates")
+    if kind not in ("Polygon", "MultiPolygon", "Point", "LineString", "MultiLineString"):
+        raise ValueError(
+            f"type {kind!r} is none of Polygon, MultiPolygon, Point with radius_m, LineString with width_m"
+        )
+    for name, value, kinds in (
+        ("radius_m", radius_m, ("Point",)),
+        ("width_m", width_m, ("LineString", "MultiLineString")),
+    ):
+        if not isfinite(value) or value < 0:
+            raise ValueError(f"{name} {value!r} is no length")
+        if value and kind not in kinds:
+            raise ValueError(f"{name} is for a {kinds[0]}, not for a {kind}")
+        if not value and kind in kinds:
+            raise ValueError(f"a {kind} needs {name}, in metres")
+    if not isinstance(coordinates, list):
+        raise ValueError(f"coordinates of a {kind} are missing")
+    if kind == "Point":
+        if radius_m > RADIUS_MAX_M:
+            raise ValueError(f"radius_m {radius_m:g} is above {RADIUS_MAX_M:g}")
+        return Circle(*_position(coordinates, "coordinates"), radius_m)
+    if kind in ("LineString", "MultiLineString"):
+        if width_m > WIDTH_MAX_M:
+            raise ValueError(f"width_m {width_m:g} is above {WIDTH_MAX_M:g}")
+        lines = [coordinates] if kind == "LineString" else coordinates
+        return Strip([_line(line, f"line {n}") for n, line in enumerate(lines)] or _nothing("lines"), width_m)
+    polygons = [coordinates] if kind == "Polygon" else coordinates
+    parts = [_polygon(rings, f"polygon {n} " if kind == "MultiPolygon" else "") for n, rings in enumerate(polygons)]
+    if sum(shapely.get_num_coordinates(part) for part in parts) > VERTICES_MAX:
+        raise ValueError(f"more than {VERTICES_MAX:,} positions: simplify it")
+    return Area(parts[0] if len(parts) == 1 else shapely.union_all(parts or _nothing("polygons")))
+
+
+def _nothing(what: str) -> Any:
+    raise ValueError(f"there are no {what} in it")
+
+
+def _position(value: Any, where: str) -> Point:
+    if not isinstance(value, list) or len(value) < 2:
+        raise ValueError(f"{where}: {value!r} is no position [longitude, latitude]")
+    for number in value[:2]:
+        if isinstance(number, bool) or not isinstance(number, (int, float)) or not isfinite(number):
+            raise ValueError(f"{where}: {number!r} is not a number")
+    longitude, latitude = float(value[0]), float(value[1])
+    if abs(latitude) > 90:
+        raise ValueError(f"{where}: latitude {latitude:g} is outside -90..90; the order is longitude, latitude")
+    if abs(longitude) > 180:
+        raise ValueError(f"{where}: longitude {longitude:g} is outside -180..180")
+    return longitude, latitude
+
+
+def _positions(value: Any, where: str) -> list[Point]:
+    if not isinstance(value, list):
+        raise ValueError(f"{where}: a list of positions was expected")
+    if len(value) > VERTICES_MAX:
+        raise ValueError(f"{where}: more than {VERTICES_MAX:,} positions: simplify it")
+    return [_position(position, f"{where} position {n}") for n, position in enumerate(value)]
+
+
+def _line(value: Any, where: str) -> list[Point]:
+    points = _positions(value, where)
+    if len(set(points)) < 2:
+        raise ValueError(f"{where}: two different positions are the least")
+    return points
+
+
+def _polygon(rings: Any, where: str) -> shapely.Geometry:
+    if not isinstance(rings, list) or not rings:
+        raise ValueError(f"{where}has no ring")
+    shell, *holes = [_ring(ring, f"{where}ring {n}") for n, ring in enumerate(rings)]
+    for number, hole in enumerate(holes, 1):
+        turns = [hole, *(shapely.transform(hole, lambda xy, t=turn: [*xy, t, 0.0]) for turn in (-360.0, 360.0))]
+        placed = next((turn for turn in turns if shell.covers(turn)), None)
+        if placed is None:
+            raise ValueError(f"{where}ring {number}: the hole is not inside of ring 0")
+        shell = shell.difference(placed)
+    return shell
+
+
+def _ring(value: Any, where: str) -> shapely.Polygon:
+    points = _positions(value, where)
+    if len(points) < 4:
+        raise ValueError(f"{where}: {len(points)} positions; 4 are the least, the last equal to the first")
+    if points[0] != points[-1]:
+        raise ValueError(
+            f"{where} is not closed: its last position {list(points[-1])} is not its first {list(points[0])}"
+        )
+    unwrapped = list(_unwrapped(points))
+    turned = unwrapped[-1][0] - unwrapped[0][0]
+    if abs(turned) > 180:  # it winds around the globe
+        pole = 90.0 if sum(latitude for _, latitude in points) > 0 else -90.0
+        unwrapped += [(unwrapped[-1][0], pole), (unwrapped[0][0], pole), unwrapped[0]]
+    polygon = shapely.Polygon(unwrapped)
+    if not polygon.is_valid:
+        raise ValueError(f"{where}: {shapely.is_valid_reason(polygon)}")
+    if polygon.area == 0:
+        raise ValueError(f"{where} has no area")
+    return polygon
+
+
+def _unwrapped(points: list[Point]) -> Iterator[Point]:
+    """Longitudes that run on: no step is longer than half a turn."""
+    before = points[0][0]
+    for longitude, latitude in points:
+        before += (longitude - before + 180) % 360 - 180
+        yield before, latitude
