@@ -13,11 +13,12 @@ from typing import Any
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from processors.rulebook import RULE_TOPICS
 from processors.settings import PREFIX, WorkerSettings
 from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, check_counts, partition_counts, wait_for_broker
 from schemas.clients.metrics import serve_metrics
 from schemas.clients.process import EXIT_USAGE, begin
-from schemas.topics import DEVICES, EVENTS, FRAMES, POSITIONS, REJECTED, SESSIONS, SNAPSHOTS
+from schemas.topics import EVENTS, FRAMES, POSITIONS, REJECTED, SESSIONS, SNAPSHOTS
 
 log = logging.getLogger("worker")
 
@@ -30,7 +31,7 @@ CODE = "lodestream 0.1.0"
 
 async def _check(settings: WorkerSettings) -> None:
     await wait_for_broker(settings.kafka_bootstrap, BROKER_WAIT_S, lambda note: log.info("%s; waiting", note))
-    needed = (FRAMES, POSITIONS, EVENTS, REJECTED, SNAPSHOTS, SESSIONS, DEVICES)
+    needed = (FRAMES, POSITIONS, EVENTS, REJECTED, SNAPSHOTS, SESSIONS, *RULE_TOPICS)
     check_counts(await partition_counts(settings.kafka_bootstrap), settings.kafka_partitions, needed)
 
 

@@ -92,6 +92,7 @@ class TrackWorker:
         """The state of a partition in this generation; a new generation loads it anew, another worker may have moved it."""
         if self._generations.get(number) != generation:
             self._partitions.pop(number, None)
+            await self._rules.catch_up()
             settings = self._settings
             partition = Partition(number, self._code, self._rules.current, settings.unpacked_devices)
             await load(settings.kafka_bootstrap, partition, self._metrics)

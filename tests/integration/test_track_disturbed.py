@@ -43,7 +43,7 @@ class Disturber(threading.Thread):
 
     def run(self) -> None:
         try:
-            for act in (self.kill, self.join, self.freeze, self.kill, self.restart_broker, self.leave, self.kill):
+            for act in (self.kill, self.add_worker, self.freeze, self.kill, self.restart_broker, self.lose_worker, self.kill):
                 time.sleep(self.rng.uniform(0.5, 2.0))
                 act()
                 self.done.append(act.__name__)
@@ -54,11 +54,11 @@ class Disturber(threading.Thread):
         self.line.track.kill()
         self.line.track.start()
 
-    def join(self) -> None:
+    def add_worker(self) -> None:
         self.second = self.line.new_worker("track", "1")
         self.second.start()
 
-    def leave(self) -> None:
+    def lose_worker(self) -> None:
         assert self.second is not None
         self.second.kill()
 
@@ -83,14 +83,14 @@ def keep_running(line: Line, disturber: Disturber, stop: threading.Event) -> Non
 
 @pytest.mark.timeout(280)
 def test_a_disturbed_run_gives_the_events_of_an_undisturbed_one(tmp_path: Path) -> None:
-    logs = {p: drive(100 + p, RECORDS * 3, f"08801234{p}0")[:RECORDS] for p in range(PARTITIONS)}
+    logs = {p: drive(100 + p, RECORDS * 4, f"08801234{p}0")[:RECORDS] for p in range(PARTITIONS)}
     environment = {
         "WORKER_SPEED_LIMIT_KMH": "50",
         "WORKER_SESSION_TIMEOUT_S": str(SESSION_S),
         "WORKER_SNAPSHOT_S": "20",
         "WORKER_UNPACKED_DEVICES": "2",
     }
-    with running_line(tmp_path, partitions=PARTITIONS, **environment) as line:
+    with running_line(tmp_path, partitions=PARTITIONS, with_gateway=False, **environment) as line:
         produce_rule(line, GEOFENCES, FENCE.geofence_id, FENCE)
         time.sleep(2)  # the rules are followed within a second or two
         disturber, stop = Disturber(line, 3), threading.Event()
