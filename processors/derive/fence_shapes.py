@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import shapely
 from numpy.typing import NDArray
+from shapely.affinity import affine_transform, translate
 
 from processors.derive.geometry import EARTH_DIAMETER_M
 
@@ -27,6 +28,7 @@ WIDTH_MAX_M = 1_000_000.0
 NEAR_DEGREES = 0.02
 """Distances are exact up to about 2 km: callers compare them with tens of metres."""
 STEP_DEGREES = 1.0
+FLAT_DEGREES = 0.05
 BISECTIONS = 24
 SAMPLES_MAX = 512
 
@@ -69,7 +71,7 @@ def on_globe(geometry: shapely.Geometry) -> list[shapely.Geometry]:
     found = []
     for turn in range(int((west + 180) // 360), int((east + 180) // 360) + 1):
         window = shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90)
-        piece = shapely.transform(geometry.intersection(window), lambda xy, t=turn: xy - [360.0 * t, 0.0])
+        piece = translate(geometry.intersection(window), -360.0 * turn)
         if not piece.is_empty:
             found.append(piece)
     return found
@@ -79,9 +81,8 @@ class Area:
     """A polygon or several, with holes."""
 
     def __init__(self, geometry: shapely.Geometry) -> None:
-        self._geometry = shapely.union_all(on_globe(geometry)) if geometry.bounds[2] > 180 else geometry
-        if geometry.bounds[0] < -180:
-            self._geometry = shapely.union_all(on_globe(geometry))
+        pieces = on_globe(geometry)
+        self._geometry = pieces[0] if len(pieces) == 1 else shapely.union_all(pieces)
         self._prepared = False
 
     def _ready(self) -> shapely.Geometry:
@@ -110,7 +111,7 @@ class Area:
                 self._geometry, x - east, latitude - NEAR_DEGREES, x + east, latitude + NEAR_DEGREES
             )
             if not near.is_empty:
-                flat = shapely.transform(near, lambda xy, c=(x, latitude): (xy - c) * [narrowing, 1.0])
+                flat = affine_transform(near, (narrowing, 0.0, 0.0, 1.0, -x * narrowing, -latitude))
                 found.append(flat.distance(shapely.Point(0, 0)) * METRES_PER_DEGREE)
         if found:
             return float(min(found))
@@ -126,9 +127,11 @@ class Area:
     def first_touch(self, a: Point, b: Point) -> float | None:
         found = []
         for shift in (-360.0, 0.0, 360.0):
+            if max(a[0], b[0]) + shift < -180 or min(a[0], b[0]) + shift > 180:
+                continue
             line = shapely.LineString([(a[0] + shift, a[1]), (b[0] + shift, b[1])])
-            inside = line.intersection(self._ready())
-            if not inside.is_empty:
+            if self._ready().intersects(line):
+                inside = line.intersection(self._geometry)
                 places = shapely.points(shapely.get_coordinates(inside))
                 found.append(float(shapely.line_locate_point(line, places, normalized=True).min()))
         return min(found, default=None)
@@ -153,6 +156,14 @@ class Circle:
         return on_globe(_cap_box(self._longitude, self._latitude, self._radius_m))
 
     def first_touch(self, a: Point, b: Point) -> float | None:
+        pieces = max(1, ceil(max(abs(b[0] - a[0]), abs(b[1] - a[1])) / FLAT_DEGREES))
+        for number in range(pieces):  # what is straight in longitude and latitude is so on a plane for a short way only
+            found = self._touch(_between(a, b, number / pieces), _between(a, b, (number + 1) / pieces))
+            if found is not None:
+                return (number + found) / pieces
+        return None
+
+    def _touch(self, a: Point, b: Point) -> float | None:
         (ax, ay), (bx, by) = self._flat(a), self._flat(b)
         dx, dy = bx - ax, by - ay
         length, along = dx * dx + dy * dy, ax * dx + ay * dy
@@ -360,7 +371,7 @@ def _polygon(rings: Any, where: str) -> shapely.Geometry:
         raise ValueError(f"{where}has no ring")
     shell, *holes = [_ring(ring, f"{where}ring {n}") for n, ring in enumerate(rings)]
     for number, hole in enumerate(holes, 1):
-        turns = [hole, *(shapely.transform(hole, lambda xy, t=turn: [*xy, t, 0.0]) for turn in (-360.0, 360.0))]
+        turns = [hole, *(translate(hole, turn) for turn in (-360.0, 360.0))]
         placed = next((turn for turn in turns if shell.covers(turn)), None)
         if placed is None:
             raise ValueError(f"{where}ring {number}: the hole is not inside of ring 0")

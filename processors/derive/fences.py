@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from math import ceil, floor
 from typing import TYPE_CHECKING, Any
 
 from schemas.records import Geofence
@@ -45,8 +46,11 @@ class Fence:
         return self.shape.distance_m(longitude_e7 / 1e7, latitude_e7 / 1e7)
 
 
-Cell = tuple[tuple[Fence, ...], tuple[Fence, ...]]
+Bounds = tuple[int, int, int, int, Fence]
+"""West, south, east, north of a piece of a fence, degrees x 1e7, and the fence."""
+Cell = tuple[tuple[Fence, ...], tuple[Bounds, ...]]
 """Fences that contain all of a cell, and those that must be asked for each point."""
+EMPTY: Cell = ((), ())
 
 
 class FenceIndex:
@@ -71,8 +75,14 @@ class FenceIndex:
         sure, asked = self._cell(latitude_e7 // CELL_E7, cell_longitude_e7 // CELL_E7)
         if not asked:
             return sure
-        longitude, latitude = longitude_e7 / 1e7, latitude_e7 / 1e7
-        return sure + tuple(fence for fence in asked if fence.shape.contains(longitude, latitude))
+        found = [
+            fence
+            for west, south, east, north, fence in asked
+            if south <= latitude_e7 <= north
+            and west <= longitude_e7 <= east
+            and fence.shape.contains(longitude_e7 / 1e7, latitude_e7 / 1e7)
+        ]
+        return (*sure, *found) if found else sure
 
     def crossed(
         self, latitude_a_e7: int, longitude_a_e7: int, latitude_b_e7: int, longitude_b_e7: int
@@ -86,19 +96,27 @@ class FenceIndex:
             return []
         end_e7 = longitude_a_e7 + east_e7
         if abs(end_e7) < EDGE_E7:
-            rows = sorted((latitude_a_e7 // CELL_E7, latitude_b_e7 // CELL_E7))
-            columns = sorted((longitude_a_e7 // CELL_E7, end_e7 // CELL_E7))
-            if rows[1] - rows[0] <= 1 and columns[1] - columns[0] <= 1:
+            rows = latitude_a_e7 // CELL_E7, latitude_b_e7 // CELL_E7
+            columns = longitude_a_e7 // CELL_E7, end_e7 // CELL_E7
+            if rows[0] == rows[1] and columns[0] == columns[1]:
+                cells = [self._cell(rows[0], columns[0])]
+            elif abs(rows[1] - rows[0]) <= 1 and abs(columns[1] - columns[0]) <= 1:
                 cells = [self._cell(row, column) for row in {*rows} for column in {*columns}]
-                near = {f.geofence_id: f for cell in cells for side in cell for f in side}
+            else:
+                cells = []
+            if cells:
+                if not any(cell is not EMPTY for cell in cells):
+                    return []
+                near = {f.geofence_id: f for sure, _ in cells for f in sure}
+                west, east = min(longitude_a_e7, end_e7), max(longitude_a_e7, end_e7)
+                south, north = min(latitude_a_e7, latitude_b_e7), max(latitude_a_e7, latitude_b_e7)
+                for _, asked in cells:
+                    for w, s, e, n, fence in asked:
+                        if s <= north and n >= south and w <= east and e >= west:
+                            near[fence.geofence_id] = fence
                 return self._touched(near, latitude_a_e7, longitude_a_e7, latitude_b_e7, end_e7) if near else []
-        return self._touched(
-            self._along(latitude_a_e7, longitude_a_e7, latitude_b_e7, end_e7),
-            latitude_a_e7,
-            longitude_a_e7,
-            latitude_b_e7,
-            end_e7,
-        )
+        near = self._along(latitude_a_e7, longitude_a_e7, latitude_b_e7, end_e7)
+        return self._touched(near, latitude_a_e7, longitude_a_e7, latitude_b_e7, end_e7)
 
     def _touched(
         self, near: dict[str, Fence], latitude_a_e7: int, longitude_a_e7: int, latitude_b_e7: int, longitude_b_e7: int
@@ -108,49 +126,53 @@ class FenceIndex:
         return [(fence, fraction) for fence, fraction in found if fraction is not None]
 
     def _along(self, latitude_a_e7: int, longitude_a_e7: int, latitude_b_e7: int, end_e7: int) -> dict[str, Fence]:
+        """The fences in the box of a way."""
         import shapely
 
-        tree, owners = self._tree
         west, east = min(longitude_a_e7, end_e7) / 1e7, max(longitude_a_e7, end_e7) / 1e7
         south, north = min(latitude_a_e7, latitude_b_e7) / 1e7, max(latitude_a_e7, latitude_b_e7) / 1e7
         found: dict[str, Fence] = {}
         for shift in (-360.0, 0.0, 360.0):
             if east + shift >= -180 and west + shift <= 180:
                 box = shapely.box(west + shift, south, east + shift, north)
-                found.update((owners[i].geofence_id, owners[i]) for i in tree.query(box))
+                found.update((piece[4].geofence_id, piece[4]) for piece in self._pieces_in(box))
         return found
 
     def _cell(self, row: int, column: int) -> Cell:
         key = row * CELLS_KEPT + column
         cell = self._cells.get(key)
         if cell is None:
-            cell = self._look_up(row, column) if self.fences else ((), ())
             if len(self._cells) >= CELLS_KEPT:
                 self._cells.clear()
-            self._cells[key] = cell
+            cell = self._cells[key] = self._look_up(row, column) if self.fences else EMPTY
         return cell
 
     def _look_up(self, row: int, column: int) -> Cell:
         import shapely
 
-        tree, owners = self._tree
         size = CELL_E7 / 1e7
         box = shapely.box(column * size, row * size, (column + 1) * size, (row + 1) * size)
-        near = {owners[i].geofence_id: owners[i] for i in tree.query(box, predicate="intersects")}
-        sure = tuple(fence for fence in near.values() if fence.shape.covers(box))
-        return sure, tuple(fence for fence in near.values() if fence not in sure)
+        near = self._pieces_in(box)
+        sure = {piece[4].geofence_id: piece[4] for piece in near if piece[4].shape.covers(box)}
+        asked = tuple(piece for piece in near if piece[4].geofence_id not in sure)
+        return (tuple(sure.values()), asked) if near else EMPTY
+
+    def _pieces_in(self, box: Any) -> list[Bounds]:
+        tree, bounds = self._tree
+        return [bounds[number] for number in tree.query(box, predicate="intersects")]
 
     @cached_property
-    def _tree(self) -> tuple[Any, list[Fence]]:
-        """A tree of the pieces of all fences, and whose each piece is."""
+    def _tree(self) -> tuple[Any, list[Bounds]]:
+        """A tree of the pieces of all fences, and the bounds of each."""
         import shapely
 
-        pieces, owners = [], []
+        pieces, bounds = [], []
         for fence in self.fences.values():
             for piece in fence.shape.pieces():
+                west, south, east, north = piece.bounds
                 pieces.append(piece)
-                owners.append(fence)
-        return shapely.STRtree(pieces), owners
+                bounds.append((floor(west * 1e7), floor(south * 1e7), ceil(east * 1e7), ceil(north * 1e7), fence))
+        return shapely.STRtree(pieces), bounds
 
 
 def fence_from(geofence: Geofence, revision: int) -> Fence:
