@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from deploy.cli.derive_commands import derive
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -255,6 +256,9 @@ def status(bootstrap: str, url: str, metrics: tuple[str, ...]) -> None:
     from deploy.cli.status import run
 
     sys.exit(run(bootstrap, url, list(metrics)))
+
+
+cli.add_command(derive)
 
 
 def main() -> None:
