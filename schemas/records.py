@@ -269,6 +269,7 @@ class States:
     driver_id: list[str] = field(default_factory=list)
     running_ms: list[int] = field(default_factory=list)
     engine_s: list[float] = field(default_factory=list)
+    odometer_m: list[int] = field(default_factory=list)
     distance_serviced: list[int] = field(default_factory=list)
     engine_serviced: list[int] = field(default_factory=list)
     recent: list[bytes] = field(default_factory=list)

@@ -93,6 +93,7 @@ class DeviceState:
     driver_id: str = ""
     running_ms: int = ABSENT_I8
     engine_s: float = 0.0
+    odometer_m: int = ABSENT_U4
     distance_serviced: int = ABSENT_U4
     engine_serviced: int = ABSENT_U4
     recent: bytes = b""

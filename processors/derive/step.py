@@ -17,11 +17,15 @@ from processors.derive.clock import (
     literal_time_ms,
     same_time,
 )
+from processors.derive.driver import derive_command_result, derive_driver
 from processors.derive.entries import Entry, Heard, Report, SessionClosed, Tick
+from processors.derive.fuel import derive_fuel
 from processors.derive.geofences import derive_dwell, derive_geofences
 from processors.derive.ignition import derive_ignition
+from processors.derive.maintenance import derive_maintenance
 from processors.derive.movement import derive_movement
 from processors.derive.overspeed import derive_overspeed
+from processors.derive.power import derive_power
 from processors.derive.presence import close, derive_silence, hear, is_news
 from processors.derive.reading import is_zero, read
 from processors.derive.rules import Parameters, Rules
@@ -111,8 +115,14 @@ def _new_report(before: DeviceState, report: Report, parameters: Parameters, rul
     late = bool(flags & LATE)
     reading = read(state, position, report.received_ms, time_ms, late, parameters)
     reading.events = online
+    derive_maintenance(state, reading, parameters)
     derive_ignition(state, reading)
     derive_alarms(state, reading)
+    derive_power(state, reading, parameters)
+    derive_fuel(state, reading, parameters)
+    if position.attributes:
+        derive_driver(state, reading)
+        derive_command_result(reading)
     if reading.is_fix:
         derive_geofences(state, reading, parameters, rules)
         derive_movement(state, reading, parameters)

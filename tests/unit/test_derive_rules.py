@@ -8,7 +8,7 @@ from processors.derive.rules import Parameters, Rules, parameters_from
 from schemas.records import Flag
 from tests.unit.derive_helpers import T0, Device, drive, report
 
-LEVELS = frozenset({"sos", "power_cut", "door"})
+LEVELS = frozenset({"sos", "tampering", "door"})
 
 
 # ---- overspeed
@@ -125,22 +125,22 @@ def test_a_clock_a_little_behind_the_fix_is_not_late() -> None:
 
 def test_a_level_is_told_on_its_edges() -> None:
     device = Device()
-    told = [[], ["power_cut"], ["power_cut"], ["power_cut", "door"], ["door"], []]
+    told = [[], ["tampering"], ["tampering"], ["tampering", "door"], ["door"], []]
     device.feed(*[report(10 * i, 0, alarms=a, level_alarms=LEVELS) for i, a in enumerate(told)])
     assert [(e.kind, e.subject, (e.time_ms - T0) // 1000) for e in device.events] == [
-        ("alarm_raised", "power_cut", 10),
+        ("alarm_raised", "tampering", 10),
         ("alarm_raised", "door", 30),
-        ("alarm_cleared", "power_cut", 40),
+        ("alarm_cleared", "tampering", 40),
         ("alarm_cleared", "door", 50),
     ]
 
 
 def test_the_first_word_is_silent_except_sos() -> None:
     device = Device()
-    (sos,) = device.feed(report(0, 0, alarms=["power_cut", "sos"], level_alarms=LEVELS))
+    (sos,) = device.feed(report(0, 0, alarms=["tampering", "sos"], level_alarms=LEVELS))
     assert (sos.kind, sos.subject) == ("alarm_raised", "sos")
     cleared = device.feed(report(10, 0, alarms=[], level_alarms=LEVELS))
-    assert [(e.kind, e.subject) for e in cleared] == [("alarm_cleared", "power_cut"), ("alarm_cleared", "sos")]
+    assert [(e.kind, e.subject) for e in cleared] == [("alarm_cleared", "tampering"), ("alarm_cleared", "sos")]
 
 
 def test_each_level_has_a_baseline_of_its_own() -> None:
