@@ -37,6 +37,11 @@ class Aliases:
     def set_operator(self, protocol: str, short_id: str, device_id: str) -> None:
         self._operator[protocol, short_id] = device_id
 
+    def forget_operator(self, protocol: str, short_id: str, device_id: str) -> None:
+        """The operator took an alias of the device back."""
+        if self._operator.get((protocol, short_id)) == device_id:
+            del self._operator[protocol, short_id]
+
     def load(self, protocol: str, short_id: str, device_id: str) -> str:
         """Take a pair from the topic; returns the device that stands, which is another one when it came first."""
         return self._learnt.setdefault((protocol, short_id), device_id)

@@ -26,6 +26,8 @@ class Directory:
         self._gateway_id = gateway_id
         self._aliases = aliases
         self._consumer: Any = None
+        self._aliases_of: dict[str, list[str]] = {}
+        """The operator's aliases of each device that has some."""
 
     async def load(self) -> None:
         """Apply everything up to the present end of both topics."""
@@ -60,17 +62,27 @@ class Directory:
     def _apply(self, record: Any) -> Alias | None:
         """Apply one record; returns the standing pair when this gateway's own record came second."""
         if record.value is None:
+            if record.topic == DEVICES:
+                self._set_aliases((record.key or b"").decode("utf-8", "replace"), [])
             return None
         value = codec.decode_any(record.value)
         if isinstance(value, Device):
-            for alias in value.aliases:
-                protocol, _, short_id = alias.partition(":")
-                self._aliases.set_operator(protocol, short_id, value.device_id)
+            self._set_aliases(value.device_id, value.aliases)
         elif isinstance(value, Alias):
             standing = self._aliases.load(value.protocol, value.id, value.device_id)
             if standing != value.device_id and value.gateway == self._gateway_id:
                 return Alias(value.protocol, value.id, standing, value.learnt_ms, self._gateway_id)
         return None
+
+    def _set_aliases(self, device_id: str, aliases: list[str]) -> None:
+        for alias in self._aliases_of.pop(device_id, ()):
+            protocol, _, short_id = alias.partition(":")
+            self._aliases.forget_operator(protocol, short_id, device_id)
+        for alias in aliases:
+            protocol, _, short_id = alias.partition(":")
+            self._aliases.set_operator(protocol, short_id, device_id)
+        if aliases:
+            self._aliases_of[device_id] = aliases
 
     async def stop(self) -> None:
         if self._consumer is not None:

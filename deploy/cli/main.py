@@ -8,25 +8,12 @@ from typing import Any
 import click
 
 from deploy.cli.derive_commands import derive
+from deploy.cli.events_commands import events
+from deploy.cli.options import BOOTSTRAP, CLICKHOUSE
+from deploy.cli.rules_commands import devices, geofences, groups
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
-BOOTSTRAP = click.option(
-    "--kafka",
-    "bootstrap",
-    default="127.0.0.1:9092",
-    show_default=True,
-    envvar="LODESTREAM_KAFKA",
-    help="Kafka brokers.",
-)
-CLICKHOUSE = click.option(
-    "--clickhouse",
-    "url",
-    default="http://127.0.0.1:8123",
-    show_default=True,
-    envvar="LODESTREAM_CLICKHOUSE",
-    help="ClickHouse HTTP interface.",
-)
 
 
 @click.group(context_settings=CONTEXT)
@@ -258,7 +245,8 @@ def status(bootstrap: str, url: str, metrics: tuple[str, ...]) -> None:
     sys.exit(run(bootstrap, url, list(metrics)))
 
 
-cli.add_command(derive)
+for command in (derive, devices, groups, geofences, events):
+    cli.add_command(command)
 
 
 def main() -> None:

@@ -33,9 +33,9 @@ class DurableProducer:
         self._producer = await start_producer(self._bootstrap, self._client_id)
 
     async def send(
-        self, topic: str, value: bytes, partition: int, key: bytes | None = None, timeout_s: float | None = None
+        self, topic: str, value: bytes | None, partition: int, key: bytes | None = None, timeout_s: float | None = None
     ) -> int:
-        """Send until acknowledged by all in-sync replicas; returns the offset.
+        """Send until acknowledged by all in-sync replicas; returns the offset. value None removes a compacted key.
 
         A send can be repeated after its acknowledgement was lost, so readers must tolerate the same record twice.
         """

@@ -18,9 +18,15 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Any:
         yield started
 
 
-def lodestream(*arguments: str, code: int = 0) -> str:
+def lodestream(*arguments: str, code: int = 0, typed: str | None = None) -> str:
+    """Run a command; returns what it printed. typed: its standard input."""
     ended = subprocess.run(
-        [sys.executable, "-m", "deploy.cli.main", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=90
+        [sys.executable, "-m", "deploy.cli.main", *arguments],
+        cwd=ROOT,
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=90,
     )
     assert ended.returncode == code, ended.stdout + ended.stderr
     assert "Traceback" not in ended.stderr

@@ -43,7 +43,15 @@ class Disturber(threading.Thread):
 
     def run(self) -> None:
         try:
-            for act in (self.kill, self.add_worker, self.freeze, self.kill, self.restart_broker, self.lose_worker, self.kill):
+            for act in (
+                self.kill,
+                self.add_worker,
+                self.freeze,
+                self.kill,
+                self.restart_broker,
+                self.lose_worker,
+                self.kill,
+            ):
                 time.sleep(self.rng.uniform(0.5, 2.0))
                 act()
                 self.done.append(act.__name__)
