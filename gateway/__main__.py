@@ -13,10 +13,11 @@ import sys
 import uvloop
 from prometheus_client import CollectorRegistry
 
+from gateway.admission import Admission, Policy
 from gateway.aliases import Aliases
 from gateway.directory import Directory
 from gateway.metrics import GatewayMetrics
-from gateway.server import Server
+from gateway.server import Server, now_ms
 from gateway.settings import PREFIX, GatewaySettings
 from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, check_counts, partition_counts, wait_for_broker
 from schemas.clients.metrics import serve_metrics
@@ -34,6 +35,8 @@ async def run(settings: GatewaySettings) -> None:
     registry = CollectorRegistry()
     metrics = GatewayMetrics(registry)
     aliases = Aliases()
+    policy = Policy(settings.unknown_devices)
+    admission = Admission(policy, settings.new_ids, settings.new_ids_per_address, now_ms())
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -41,9 +44,9 @@ async def run(settings: GatewaySettings) -> None:
     await wait_for_broker(settings.kafka_bootstrap, BROKER_WAIT_S, lambda note: log.info("%s; waiting", note))
     needed = (FRAMES, SESSIONS, ALIASES, DEVICES)
     check_counts(await partition_counts(settings.kafka_bootstrap), settings.kafka_partitions, needed)
-    directory = Directory(settings.kafka_bootstrap, gateway_id, aliases)
+    directory = Directory(settings.kafka_bootstrap, gateway_id, aliases, admission)
     await directory.load()
-    server = Server(settings, gateway_id, metrics, aliases)
+    server = Server(settings, gateway_id, metrics, aliases, admission)
     metrics_port = serve_metrics(registry, settings.metrics_host, settings.metrics_port)
     await server.start()
     follow = loop.create_task(directory.follow(server.publisher.send_alias))

@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import Any
 
+from gateway.admission import Admission
 from gateway.aliases import Aliases
 from gateway.metrics import GatewayMetrics
 from gateway.publisher import Chunk, Publisher
@@ -27,6 +28,7 @@ class Ports:
     settings: GatewaySettings
     metrics: GatewayMetrics
     aliases: Aliases
+    admission: Admission
     publisher: Publisher
     session_log: SessionLog
     connections: set[Connection]
@@ -67,7 +69,9 @@ class _Endpoint:
         self._ports = ports
         self.last_ms = self._last_news = _now_ms()
         server = ports.settings.public_address
-        self.session = Session(ports.next_session_id(), peer, transport, self.last_ms, ports.aliases, server)
+        self.session = Session(
+            ports.next_session_id(), peer, transport, self.last_ms, ports.aliases, server, ports.admission
+        )
         self._chunks: deque[Chunk] = deque()
         self.bytes_out = self.replies = 0
         self._last_in = self._last_out = b""

@@ -1,4 +1,4 @@
-"""Keeps the aliases of a gateway equal to the topics `aliases` and `devices`: read to their end first, then followed."""
+"""Keeps aliases and registered devices equal to the topics `aliases` and `devices`: read to their end, then followed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from gateway.admission import Admission
 from gateway.aliases import Aliases
 from schemas import codec
 from schemas.clients.kafka import KafkaError, TopicPartition, assigned_consumer, read_range
@@ -21,10 +22,11 @@ Republish = Callable[[Alias], Awaitable[None]]
 class Directory:
     """Reads both topics with one consumer; `load` returns when everything written so far is applied."""
 
-    def __init__(self, bootstrap: str, gateway_id: str, aliases: Aliases) -> None:
+    def __init__(self, bootstrap: str, gateway_id: str, aliases: Aliases, admission: Admission) -> None:
         self._bootstrap = bootstrap
         self._gateway_id = gateway_id
         self._aliases = aliases
+        self._admission = admission
         self._consumer: Any = None
         self._aliases_of: dict[str, list[str]] = {}
         """The operator's aliases of each device that has some."""
@@ -63,10 +65,13 @@ class Directory:
         """Apply one record; returns the standing pair when this gateway's own record came second."""
         if record.value is None:
             if record.topic == DEVICES:
-                self._set_aliases((record.key or b"").decode("utf-8", "replace"), [])
+                device_id = (record.key or b"").decode("utf-8", "replace")
+                self._admission.registered.discard(device_id)
+                self._set_aliases(device_id, [])
             return None
         value = codec.decode_any(record.value)
         if isinstance(value, Device):
+            self._admission.registered.add(value.device_id)
             self._set_aliases(value.device_id, value.aliases)
         elif isinstance(value, Alias):
             standing = self._aliases.load(value.protocol, value.id, value.device_id)

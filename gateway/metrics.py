@@ -48,4 +48,10 @@ class GatewayMetrics:
         self.paused = gauge("paused_connections", "Connections that are not read: their replies or Kafka are behind.")
         self.udp_dropped = counter("udp_dropped", "Datagrams dropped unanswered, by reason.", "reason")
         self.alias_conflicts = counter("alias_conflicts", "Second devices claimed for an id: counted, never applied.")
+        self.unregistered = counter(
+            "unregistered_frames", "Frames of devices that nobody registered, under the policies quarantine and reject."
+        )
+        self.limited = counter(
+            "new_ids_limited_frames", "Frames not let in because too many new ids came, by limit.", "limit"
+        )
         self.aliases = gauge("aliases", "Learnt pairs of short id and IMEI.")

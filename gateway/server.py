@@ -10,6 +10,7 @@ import time
 from collections import deque
 from typing import Any
 
+from gateway.admission import Admission
 from gateway.aliases import Aliases
 from gateway.connection import Connection, Peer, Ports
 from gateway.metrics import GatewayMetrics
@@ -36,11 +37,19 @@ def now_ms() -> int:
 class Server(Ports):
     """Everything of one gateway process that lives on the event loop."""
 
-    def __init__(self, settings: GatewaySettings, gateway_id: str, metrics: GatewayMetrics, aliases: Aliases) -> None:
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        gateway_id: str,
+        metrics: GatewayMetrics,
+        aliases: Aliases,
+        admission: Admission,
+    ) -> None:
         self.settings = settings
         self.gateway_id = gateway_id
         self.metrics = metrics
         self.aliases = aliases
+        self.admission = admission
         self.publisher = Publisher(settings, gateway_id, metrics, aliases, self.resume_some, self.count_replied)
         self.session_log = SessionLog(gateway_id, settings.kafka_partitions, self.publisher.send_session_rows)
         self.connections: set[Connection] = set()
@@ -164,6 +173,11 @@ class Server(Ports):
         self.metrics.replies.inc(self.writes)
         self.bytes_tcp = self.bytes_udp = self.writes = 0
         self.metrics.alias_conflicts.inc(self.aliases.take_conflicts())
+        self.metrics.unregistered.inc(self.admission.unregistered)
+        self.admission.unregistered = 0
+        for limit, count in self.admission.limited.items():
+            self.metrics.limited.labels(limit).inc(count)
+            self.admission.limited[limit] = 0
 
     # -- the end ----------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ a reply may leave only once its frame is durable. Rules: docs/design.md, "Delive
 
 from __future__ import annotations
 
+from gateway.admission import Admission
 from gateway.aliases import Aliases
 from gateway.protocols.base import Facts, Identity, ProtocolModule, Status, Verdict
 from gateway.protocols.registry import LEADING_NOISE, detect, strong_index, strong_start
@@ -41,6 +42,8 @@ class Session:
     """State of one connection; every method returns what is to be done now."""
 
     __slots__ = (
+        "_address",
+        "_admission",
         "_buffer",
         "_held",
         "_held_bytes",
@@ -64,11 +67,20 @@ class Session:
     )
 
     def __init__(
-        self, session_id: str, peer: str, transport: str, opened_ms: int, aliases: Aliases, server: str = ""
+        self,
+        session_id: str,
+        peer: str,
+        transport: str,
+        opened_ms: int,
+        aliases: Aliases,
+        server: str = "",
+        admission: Admission | None = None,
     ) -> None:
         self.facts = Facts(transport=transport, strong=strong_index, server=server)
         self.row = SessionRow(session_id, peer, transport, opened_ms, "", b"")
         self.aliases = aliases
+        self._admission = admission
+        self._address = peer.rpartition(":")[0]
         self.devices: dict[str, None] = {}
         self.protocol = ""
         self.bytes_in = self.frames = self.unknown_bytes = 0
@@ -294,24 +306,31 @@ class Session:
         self._noise_run = 0
         self.frames += 1
         identity = module.identify(payload, facts)
-        device_id = self._resolve(module.NAME, identity, turn)
+        device_id = self._resolve(module.NAME, identity)
+        kind = FrameKind.FRAME
+        if device_id:
+            if self._admission is not None:
+                kind = self._admission.admit(device_id, self._address, now_ms)
+            if kind is FrameKind.FRAME and device_id not in self.devices and len(self.devices) < DEVICES_PER_SESSION:
+                self.devices[device_id] = None
+                turn.opened.append(device_id)
         row = self.row
         if facts.dialect != row.dialect or facts.login is not row.login:
             row = self.row = row._replace(dialect=facts.dialect, login=facts.login)
         reply = module.reply(payload, facts, now_ms)
-        out = OutFrame(FrameKind.FRAME, module.NAME, device_id, payload, now_ms, row)
-        if reply is not None:
+        out = OutFrame(kind, module.NAME, device_id, payload, now_ms, row)
+        if reply is not None and kind is not FrameKind.UNKNOWN_DEVICE:
             out.reply, out.at_once = reply
         if device_id:
             if self._held:
-                self._attribute(device_id, turn)
+                self._attribute(device_id, kind, turn)
             turn.frames.append(out)
         elif identity.awaits_login:
             self._hold(out, now_ms, turn)
         else:
             turn.frames.append(out)
 
-    def _resolve(self, protocol: str, identity: Identity, turn: Turn) -> str:
+    def _resolve(self, protocol: str, identity: Identity) -> str:
         """Decide whose frame it is: IMEI in the frame, in the session, operator's or learnt alias, the id as sent."""
         short_id, imei, binds, _ = identity
         if imei:
@@ -326,9 +345,6 @@ class Session:
             return self.facts.device_id
         if binds:
             self.facts.device_id = device_id
-        if device_id not in self.devices and len(self.devices) < DEVICES_PER_SESSION:
-            self.devices[device_id] = None
-            turn.opened.append(device_id)
         return device_id
 
     def _hold(self, out: OutFrame, now_ms: int, turn: Turn) -> None:
@@ -340,10 +356,12 @@ class Session:
         if self._held_bytes > HOLD_BYTES:
             self._release(now_ms, turn)
 
-    def _attribute(self, device_id: str, turn: Turn) -> None:
+    def _attribute(self, device_id: str, kind: FrameKind, turn: Turn) -> None:
         """The login came: what was held goes out first, under the device, with what decoding needs of the login."""
         for out in self._held:
-            out.device_id, out.row = device_id, self.row
+            out.device_id, out.row, out.kind = device_id, self.row, kind
+            if kind is FrameKind.UNKNOWN_DEVICE:
+                out.reply = None
         turn.frames.extend(self._held)
         self._held, self._held_bytes = [], 0
 

@@ -41,6 +41,17 @@ class GatewaySettings:
     connections: int = setting(0, "connections at the same time; 0: what the limit on open files allows", low=0)
     idle_timeout_s: float = setting(1800.0, "silence after which an identified connection is closed", low=1)
     unknown_timeout_s: float = setting(60.0, "silence after which a connection that never identified is closed", low=1)
+    unknown_devices: str = setting(
+        "accept",
+        "devices that nobody registered: accept, quarantine (stored, flagged, no events) or reject (kept, unanswered)",
+        choices="accept quarantine reject",
+    )
+    new_ids: int = setting(
+        100_000, "unregistered ids never seen before that are let in within an hour; not in the first 15 minutes", low=1
+    )
+    new_ids_per_address: int = setting(
+        10_000, "the same for one address; operators put thousands of trackers behind one", low=1
+    )
     udp_session_s: float = setting(600.0, "life of a UDP peer's session after its last datagram", low=1)
     udp_peers: int = setting(50_000, "UDP peers remembered at the same time, about 2 KiB each", low=1)
     reply_max_age_s: float = setting(30.0, "a reply older than this is not sent", low=1)

@@ -18,6 +18,7 @@ from processors.settings import PREFIX, WorkerSettings
 from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, check_counts, partition_counts, wait_for_broker
 from schemas.clients.metrics import serve_metrics
 from schemas.clients.process import EXIT_USAGE, begin
+from schemas.clients.settings import SettingsError
 from schemas.topics import EVENTS, FRAMES, POSITIONS, REJECTED, SESSIONS, SNAPSHOTS
 
 log = logging.getLogger("worker")
@@ -44,6 +45,7 @@ class Runner:
         self._settings = settings
         self.app = build_app(settings)
         self._track: Any = None
+        self._webhook: Any = None
         if settings.role == "track":
             from processors.agents.track import TrackWorker, register_track
             from processors.metrics import TrackMetrics
@@ -51,6 +53,12 @@ class Runner:
             metrics = TrackMetrics(registry)
             self._track = TrackWorker(settings, metrics, CODE)
             register_track(self.app, settings, self._track)
+        elif settings.role == "webhook":
+            from processors.agents.webhook import register_webhook, webhook_of
+            from processors.sinks.webhook import WebhookMetrics
+
+            self._webhook = webhook_of(settings, WebhookMetrics(registry))
+            register_webhook(self.app, self._webhook)
         else:
             from processors.agents.sink import register_sinks
             from processors.sink_metrics import SinkMetrics
@@ -76,8 +84,9 @@ class Runner:
     async def stop(self) -> None:
         """Stop consuming, then write what the next start needs."""
         await self.app.stop()
-        if self._track is not None:
-            await self._track.stop()
+        for part in (self._track, self._webhook):
+            if part is not None:
+                await part.stop()
 
 
 async def run(settings: WorkerSettings) -> None:
@@ -114,7 +123,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a worker; returns the exit code. A user's mistake is one message, not a traceback."""
     settings = begin(
         "worker",
-        "Decode frames and derive events (role track), or store them in ClickHouse (role sink).",
+        "Decode frames and derive events (role track), store them in ClickHouse (role sink), or post events (role webhook).",
         "WORKER_ROLE=sink worker",
         WorkerSettings,
         PREFIX,
@@ -122,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         uvloop.run(run(settings))
-    except (KafkaUnavailable, TopicMismatch) as error:
+    except (KafkaUnavailable, TopicMismatch, SettingsError) as error:
         sys.stderr.write(f"worker: {error}\n")
         return EXIT_USAGE
     except OSError as error:

@@ -14,7 +14,7 @@ PREFIX = "WORKER_"
 class WorkerSettings:
     """Loaded once by __main__; every field is WORKER_<NAME>."""
 
-    role: str = setting("track", "what this worker does", choices="track sink")
+    role: str = setting("track", "what this worker does", choices="track sink webhook")
     id: str = setting("0", "ordinal of this worker among those of its role; two live workers must not share one")
     kafka_bootstrap: str = setting("127.0.0.1:9092", "Kafka brokers, host:port separated by commas")
     kafka_partitions: int = setting(DEFAULT_PARTITIONS, "partition count of frames and its siblings", low=1, high=4096)
@@ -42,4 +42,11 @@ class WorkerSettings:
     sink_flush_s: float = setting(1.0, "longest wait of rows for their block", low=0.01)
     sink_events_flush_s: float = setting(0.25, "longest wait of events for their block", low=0.01)
     sink_block_rows: int = setting(20_000, "rows that make a block full", low=1)
+    webhook_url: str = setting("", "role webhook: where events are posted, http:// or https://")
+    webhook_secret: str = setting("", "role webhook: key of the signature; empty: unsigned")
+    webhook_kinds: str = setting("", "role webhook: kinds delivered, separated by commas; empty: all")
+    webhook_devices: str = setting("", "role webhook: device ids delivered, separated by commas; empty: all")
+    webhook_timeout_s: float = setting(10.0, "role webhook: time for an answer", low=0.1)
+    webhook_batch: int = setting(100, "role webhook: events in one request at most", low=1, high=10_000)
+    webhook_retry_max_s: float = setting(60.0, "role webhook: longest wait between two tries", low=0.1)
     log_level: str = setting("INFO", "least severe message logged", choices="DEBUG INFO WARNING ERROR")

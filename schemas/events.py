@@ -5,7 +5,7 @@ from __future__ import annotations
 KINDS: dict[str, str] = {
     "device_moving": "a trip began",
     "device_stopped": "a trip ended, dated where the stop began: distance_m, duration_s, speed_max_kmh, speed_average_kmh",
-    "overspeed_started": "faster than the limit: speed_kmh, limit_kmh, limit_source: server, group, device, device_sent or geofence",
+    "overspeed_started": "faster than the limit: speed_kmh, limit_kmh, limit_source (who set it)",
     "overspeed_ended": "no longer faster: speed_max_kmh, duration_s, distance_m, limit_kmh, limit_source",
     "geofence_entered": "came into a geofence (the subject)",
     "geofence_exited": "went out of a geofence: duration_s inside",

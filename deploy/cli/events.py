@@ -23,7 +23,8 @@ EXIT_USAGE = 2
 FETCH_MS = 100
 QUERY = """
 SELECT
-    device_id, kind, toUnixTimestamp64Milli(time_ms), subject, toUnixTimestamp64Milli(received_ms), latitude, longitude, attributes
+    device_id, kind, toUnixTimestamp64Milli(time_ms), subject, toUnixTimestamp64Milli(received_ms), latitude,
+    longitude, attributes
 FROM events
 WHERE (empty({devices:Array(String)}) OR device_id IN {devices:Array(String)})
     AND (empty({kinds:Array(String)}) OR kind IN {kinds:Array(String)})

@@ -75,11 +75,12 @@ def gateway(print_settings: bool) -> None:
 @cli.command()
 @click.option("--print-settings", is_flag=True, help="Show every setting with its value and meaning.")
 def worker(print_settings: bool) -> None:
-    """Run a worker: decode and derive (role track), or store in ClickHouse (role sink).
+    """Run a worker: decode and derive (role track), store in ClickHouse (role sink), post events (role webhook).
 
     \b
     Settings come from the environment (WORKER_*).
     Example: WORKER_ROLE=sink WORKER_ID=1 lodestream worker
+    Example: WORKER_ROLE=webhook WORKER_WEBHOOK_URL=https://example.org/events lodestream worker
     """
     from processors.__main__ import main as run
 

@@ -69,7 +69,7 @@ def describe(settings_class: type[Any], prefix: str, values: Any = None) -> list
     for f in fields(settings_class):
         default = "" if f.default is MISSING else f.default
         shown = str(default if values is None else getattr(values, f.name))
-        if "password" in f.name and shown:
+        if ("password" in f.name or "secret" in f.name) and shown:
             shown = "(set)"  # never in a terminal or a log
         rows.append((prefix + f.name.upper(), shown, f.metadata["doc"]))
     return rows
