@@ -13,7 +13,10 @@ RESULT_CHARACTERS = 500
 
 
 def derive_driver(state: DeviceState, reading: Reading) -> None:
-    """driver_changed: another driver_id than the last one; also the first ever, for then somebody signed in."""
+    """driver_changed: another driver_id than the last one; also the first ever, for then somebody signed in.
+
+    The subject is the new driver.
+    """
     told = reading.position.attributes.get("driver_id")
     if reading.late or told is None or isinstance(told, bool):
         return
@@ -26,7 +29,7 @@ def derive_driver(state: DeviceState, reading: Reading) -> None:
     name = reading.position.attributes.get("driver_name")
     if isinstance(name, str) and name:
         attributes["driver_name"] = name[:DRIVER_CHARACTERS]
-    reading.raise_here("driver_changed", attributes=attributes)
+    reading.raise_here("driver_changed", driver_id, attributes)
     state.driver_id = driver_id
 
 

@@ -21,7 +21,7 @@ def is_news(state: DeviceState, received_ms: int, session: int) -> bool:
     """True when a sign of life at received_ms changes the state."""
     if state.heard_ms == ABSENT_I8 or received_ms > state.heard_ms:
         return True
-    return received_ms == state.heard_ms and (state.presence != ONLINE or (bool(session) and session != state.session))
+    return received_ms == state.heard_ms and state.presence == ONLINE and session not in (0, state.session)
 
 
 def hear(state: DeviceState, received_ms: int, session: int) -> list[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from dataclasses import replace
 from itertools import pairwise
@@ -12,16 +13,38 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.derive.entries import Entry, Report, SessionClosed, SessionOpened, Tick
+from processors.derive.deadlines import Clock, Deadlines, next_deadline_ms
+from processors.derive.entries import Entry, Heard, Report, SessionClosed, SessionOpened, Tick
+from processors.derive.fences import Fence, FenceIndex, fence_from
+from processors.derive.fleet import Fleet
+from processors.derive.geofences import visits_of
 from processors.derive.rules import Parameters, Rules
 from processors.derive.state import RECENT_ENTRIES, DeviceState, from_columns, merge, to_columns
 from processors.derive.step import Derived, step
 from schemas.codec import decode, encode
-from schemas.records import Event, Flag, Position, Snapshot
+from schemas.records import Event, Flag, Geofence, Position, Snapshot
 
 T0 = 1_767_225_600_000
 DEVICE = "356938035643809"
-RULES = Rules(1, Parameters(speed_limit_kmh=60, overspeed_min_duration_s=20.0, min_stop_duration_s=60.0))
+PARAMETERS = Parameters(
+    speed_limit_kmh=60,
+    overspeed_min_duration_s=20.0,
+    min_stop_duration_s=60.0,
+    geofence_confirm_s=30.0,
+    geofence_dwell_s=120.0,
+    maintenance_distance_m=2000.0,
+)
+
+
+def fence(name: str, from_m: float, to_m: float) -> Fence:
+    """A box across the meridian of the streams, between two distances north of their origin."""
+    south, north = 45 + from_m / 111_195, 45 + to_m / 111_195
+    ring = [[8.9, south], [9.1, south], [9.1, north], [8.9, north], [8.9, south]]
+    return fence_from(Geofence(name, 0, json.dumps({"type": "Polygon", "coordinates": [ring]})), 1)
+
+
+FENCES = FenceIndex([fence("near", 20, 300), fence("far", 200, 5000), fence("thin", 900, 930)], 1)
+RULES = Rules(1, PARAMETERS, fences=FENCES)
 LEVELS = frozenset({"sos", "door", "power_cut"})
 LIVE_KINDS = {
     "device_moving",
@@ -31,6 +54,27 @@ LIVE_KINDS = {
     "ignition_on",
     "ignition_off",
     "alarm_cleared",
+    "geofence_entered",
+    "geofence_exited",
+    "geofence_crossed",
+    "geofence_dwell",
+    "fuel_drop",
+    "fuel_increase",
+    "power_cut",
+    "power_restored",
+    "maintenance_due",
+    "driver_changed",
+}
+LONG_TRACK_KINDS = {
+    "device_moving",
+    "device_stopped",
+    "overspeed_started",
+    "overspeed_ended",
+    "ignition_on",
+    "ignition_off",
+    "alarm_cleared",
+    "alarm_raised",
+    "maintenance_due",
 }
 
 # a move: seconds since the last report, speed between them; most of them make a plausible track, some do not
@@ -52,6 +96,10 @@ details: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "level_alarms": st.sampled_from([frozenset(), LEVELS, frozenset({"door"}), frozenset({"sos"})]),
         "delay_s": st.sampled_from([0, 2, 60, 3600]),
         "revision": st.sampled_from([1, 1, 2]),
+        "fuel_percent": st.sampled_from([90.0, 90.0, 90.0, 40.0, 5.0]),
+        "power_v": st.sampled_from([12.5, 12.0, 0.0]),
+        "driver_id": st.sampled_from(["7", "8"]),
+        "accuracy_m": st.sampled_from([5.0, 900.0]),
     },
 )
 
@@ -71,6 +119,10 @@ def streams(draw: st.DrawFn) -> list[Report]:
             ignition=told.get("ignition"),
             alarms=told.get("alarms", []),
             level_alarms=told.get("level_alarms", frozenset()),
+            fuel_percent=told.get("fuel_percent"),
+            power_v=told.get("power_v"),
+            accuracy_m=told.get("accuracy_m"),
+            attributes={"driver_id": told["driver_id"]} if "driver_id" in told else {},
         )
         if told.get("has_clock", True):
             position.device_time_ms = time_ms
@@ -189,7 +241,7 @@ def test_a_long_track_with_reloads_is_the_track(seed: int) -> None:
         events, rows, at = events + found, rows + derived, until
     assert (stored, events, rows) == whole
     kinds = [e.kind for e in events]
-    for kind in LIVE_KINDS | {"alarm_raised"}:  # else it would show nothing
+    for kind in LONG_TRACK_KINDS:  # else it would show nothing
         assert kinds.count(kind) >= 10, kind
     assert sum(bool(row.flags & Flag.DUPLICATE) for row in rows) >= 50
     assert sum(bool(row.flags & Flag.LATE) for row in rows) >= 20
@@ -214,6 +266,8 @@ def test_late_fixes_add_no_live_event(stream: list[Report], late: list[tuple[int
                     longitude=1.0,
                     speed_kmh=150.0,
                     ignition=told.get("ignition"),
+                    fuel_percent=told.get("fuel_percent"),
+                    power_v=told.get("power_v"),
                     alarms=["vibration", "door"],
                     level_alarms=frozenset({"door"}),
                 )
@@ -248,6 +302,15 @@ def test_starts_and_ends_alternate(stream: list[Report]) -> None:
         assert kinds == [pair[i % 2] for i in range(len(kinds))]
         times = [e.time_ms for e in events if e.kind in pair]
         assert times == sorted(times)
+    for geofence_id in FENCES.fences:
+        visits = [e for e in events if e.subject == geofence_id and e.kind in ("geofence_entered", "geofence_exited")]
+        assert all(a.kind != b.kind and a.time_ms <= b.time_ms for a, b in pairwise(visits))
+        assert all(e.attributes["duration_s"] >= 0 for e in visits if e.kind == "geofence_exited")  # type: ignore[operator]
+        if visits:
+            inside = any(v.geofence_id == geofence_id and v.inside for v in visits_of(state.fences))
+            assert inside == (visits[-1].kind == "geofence_entered")
+    power = [e.kind for e in events if e.kind in ("power_cut", "power_restored")]
+    assert all(a != b for a, b in pairwise(power))
     ignition = [e.kind for e in events if e.kind.startswith("ignition")]
     assert all(a != b for a, b in pairwise(ignition))
     moves = [e.kind for e in events if e.kind in ("device_moving", "device_stopped")]
@@ -278,3 +341,60 @@ def test_nothing_of_the_future_is_kept(stream: list[Report]) -> None:
         assert all(e.time_ms <= newest_ms for e in events)
         for kept_ms in (state.fix_time_ms, state.candidate_ms, state.motion_since_ms, state.overspeed_since_ms):
             assert kept_ms <= newest_ms or kept_ms == 2**63 - 1
+
+
+@st.composite
+def lives(draw: st.DrawFn) -> list[Entry]:
+    """Reports, heartbeats, ticks and sessions of one device in the order of the log, with pauses of the line."""
+    entries: list[Entry] = []
+    reports = draw(streams())
+    newest_ms = T0
+    for report in reports:
+        for kind in draw(st.lists(st.sampled_from(["tick", "tick", "long", "opened", "closed", "heard"]), max_size=3)):
+            newest_ms = max(newest_ms, report.received_ms - 60_000)
+            if kind in ("tick", "long"):
+                newest_ms += 10_000 if kind == "tick" else draw(st.sampled_from([40_000, 700_000, 4_000_000]))
+                entries.append(Tick(newest_ms))
+            elif kind == "heard":
+                entries.append(Heard(DEVICE, newest_ms, 1))
+            else:
+                session = draw(st.sampled_from([0, 1, 2]))
+                entries.append((SessionOpened if kind == "opened" else SessionClosed)(DEVICE, newest_ms, session))
+        entries.append(report)
+    return entries
+
+
+@given(lives(), st.data())
+@settings(max_examples=150)
+def test_a_fleet_cut_anywhere_tells_the_same(entries: list[Entry], data: st.DataObject) -> None:
+    whole = Fleet(RULES)
+    expected = [event for entry in entries for outcome in whole.feed(entry) for event in outcome.events]
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(entries)), max_size=5)))
+    states: dict[str, DeviceState] = {}
+    clock, found = Clock(), []
+    for start, end in zip([0, *cuts], [*cuts, len(entries)], strict=True):
+        deadlines = Deadlines()
+        for device_id, state in states.items():
+            deadlines.schedule(device_id, next_deadline_ms(state, RULES, clock.pauses))
+        part = Fleet(RULES, dict(states), deadlines, clock)
+        found += [event for entry in entries[start:end] for outcome in part.feed(entry) for event in outcome.events]
+        states |= part.changed
+        clock = part.clock
+    assert found == expected
+    assert states == whole.changed
+    told = [(e.kind, e.time_ms, e.subject) for e in found if e.kind.startswith(("device_", "geofence_"))]
+    assert len(set(told)) == len(told)  # an id of its own for each
+
+
+@given(lives())
+@settings(max_examples=150)
+def test_presence_follows_its_events(entries: list[Entry]) -> None:
+    fleet = Fleet(RULES)
+    presence: list[str] = []
+    for entry in entries:
+        for outcome in fleet.feed(entry):
+            presence += [
+                e.kind for e in outcome.events if e.kind in ("device_online", "device_offline", "device_unknown")
+            ]
+    assert all((a == "device_online") != (b == "device_online") for a, b in pairwise(presence))
+    assert presence[:1] in ([], ["device_online"])
