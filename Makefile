@@ -4,7 +4,7 @@ PYTHON ?= python3
 SIMULATE ?= 20
 BIN = .venv/bin
 
-.PHONY: help setup run test test-unit lint fmt bench chaos frames lock clean
+.PHONY: help setup run test test-unit lint fmt bench chaos frames tracks lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -47,6 +47,9 @@ chaos: setup  ## kill -9 every part under load and compare with an undisturbed r
 
 frames: setup  ## run the corpus of real frames through `lodestream decode` and print the table
 	@$(BIN)/python -m tests.frames.corpus_table
+
+tracks: setup  ## judge trips and stops on made tracks with a known truth, and on recorded ones: table and misses
+	@$(BIN)/python -m tests.tracks
 
 lock: setup  ## renew requirements.lock from pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv

@@ -63,13 +63,17 @@ def _in_trip(state: DeviceState, reading: Reading, parameters: Parameters, drivi
     if state.candidate_ms != ABSENT_I8:
         state.candidate_distance_m += reading.leg_m
         state.candidate_speed_max_x10 = max(state.candidate_speed_max_x10, speed_x10)
-        away_m = _from_candidate_m(state, reading)
-        if away_m <= (parameters.stop_radius_m / DRIVEN_ON if driving else parameters.stop_radius_m) or (
+        away_m = _from_candidate_m(state, reading.latitude_e7, reading.longitude_e7)
+        near_m = parameters.stop_radius_m / DRIVEN_ON if driving else parameters.stop_radius_m
+        if away_m <= near_m or (
             # it was here all the time and is just leaving: the stop is a fact
             away_m <= parameters.stop_radius_m and _lasted(state, reading, parameters)
         ):
             _stop_when_sure(state, reading, parameters)
             return
+        tells_driving = driving and reading.speed_x10 != ABSENT_U2
+        if not tells_driving and _from_candidate_m(state, state.latitude_e7, state.longitude_e7) <= near_m:
+            return  # one fix alone may be a jump of a parked receiver: the next one tells
         state.trip_distance_m += state.candidate_distance_m
         state.trip_speed_max_x10 = max(state.trip_speed_max_x10, state.candidate_speed_max_x10)
         _clear_candidate(state)
@@ -208,10 +212,8 @@ def _rest_at(state: DeviceState, time_ms: int, latitude_e7: int, longitude_e7: i
     _clear_candidate(state)
 
 
-def _from_candidate_m(state: DeviceState, reading: Reading) -> float:
-    return distance_m(
-        state.candidate_latitude_e7, state.candidate_longitude_e7, reading.latitude_e7, reading.longitude_e7
-    )
+def _from_candidate_m(state: DeviceState, latitude_e7: int, longitude_e7: int) -> float:
+    return distance_m(state.candidate_latitude_e7, state.candidate_longitude_e7, latitude_e7, longitude_e7)
 
 
 def _set_candidate(state: DeviceState, time_ms: int, latitude_e7: int, longitude_e7: int) -> None:
