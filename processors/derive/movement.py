@@ -13,7 +13,7 @@ from nor of the one it went to. An unknown device becomes stopped silently; its 
 from __future__ import annotations
 
 from processors.derive.geometry import distance_m
-from processors.derive.reading import Reading, km_h
+from processors.derive.reading import KMH_X10_PER_M_MS, Reading, km_h
 from processors.derive.rules import Parameters
 from processors.derive.state import (
     ABSENT_I4,
@@ -32,6 +32,8 @@ DRIVEN_ON = 3
 distances, seldom both at once; a car that waited at a gate has them."""
 SURE_FACTOR = 3
 """From SURE_FACTOR x moving_speed_kmh on (15 km/h) a speed is none that a parked receiver invents."""
+NOISE_M = 25.0
+"""So much of a leg may be the noise of its ends: twice that of a usual receiver, at each."""
 LEG_FACTOR = 2
 LEG_SLACK_X10 = 300
 """A leg faster than LEG_FACTOR x the fix's own speed + 30 km/h is a jump of the receiver until a second fix agrees."""
@@ -43,8 +45,9 @@ def derive_movement(state: DeviceState, reading: Reading, parameters: Parameters
         _rest_at(state, reading.time_ms, reading.latitude_e7, reading.longitude_e7)
         return
     threshold_x10 = parameters.moving_speed_kmh * 10
-    speed_x10 = reading.speed_x10 if reading.speed_x10 != ABSENT_U2 else reading.leg_speed_x10
-    driving = speed_x10 >= threshold_x10
+    tells_speed = reading.speed_x10 != ABSENT_U2
+    speed_x10 = reading.speed_x10 if tells_speed else reading.leg_speed_x10
+    driving = (speed_x10 if tells_speed else _sure_leg_x10(reading)) >= threshold_x10
     if state.moving == MOVING:
         if reading.leg_ms > parameters.stop_gap_s * 1000:
             if state.candidate_ms == ABSENT_I8:
@@ -56,6 +59,13 @@ def derive_movement(state: DeviceState, reading: Reading, parameters: Parameters
         _at_rest(state, reading, parameters, driving, min(round(speed_x10), SPEED_X10_MAX))
 
 
+def _sure_leg_x10(reading: Reading) -> float:
+    """Speed of the leg without what the noise of its two ends may make of it, km/h x 10."""
+    if not reading.leg_ms:
+        return 0.0
+    return max(0.0, reading.leg_m - NOISE_M) / reading.leg_ms * KMH_X10_PER_M_MS
+
+
 # ---- in a trip
 
 
@@ -64,14 +74,14 @@ def _in_trip(state: DeviceState, reading: Reading, parameters: Parameters, drivi
         state.candidate_distance_m += reading.leg_m
         state.candidate_speed_max_x10 = max(state.candidate_speed_max_x10, speed_x10)
         away_m = _from_candidate_m(state, reading.latitude_e7, reading.longitude_e7)
-        near_m = parameters.stop_radius_m / DRIVEN_ON if driving else parameters.stop_radius_m
+        tells_driving = driving and reading.speed_x10 != ABSENT_U2
+        near_m = parameters.stop_radius_m / DRIVEN_ON if tells_driving else parameters.stop_radius_m
         if away_m <= near_m or (
             # it was here all the time and is just leaving: the stop is a fact
             away_m <= parameters.stop_radius_m and _lasted(state, reading, parameters)
         ):
             _stop_when_sure(state, reading, parameters)
             return
-        tells_driving = driving and reading.speed_x10 != ABSENT_U2
         if not tells_driving and _from_candidate_m(state, state.latitude_e7, state.longitude_e7) <= near_m:
             return  # one fix alone may be a jump of a parked receiver: the next one tells
         state.trip_distance_m += state.candidate_distance_m
@@ -85,7 +95,7 @@ def _in_trip(state: DeviceState, reading: Reading, parameters: Parameters, drivi
 
 def _open_stop(state: DeviceState, reading: Reading, parameters: Parameters, driving: bool) -> None:
     """Open a candidate stop, when there is reason to: at the fix before if the device has not left it since."""
-    stayed = reading.leg_speed_x10 < parameters.moving_speed_kmh * 10 and reading.leg_m <= parameters.stop_radius_m
+    stayed = _sure_leg_x10(reading) < parameters.moving_speed_kmh * 10 and reading.leg_m <= parameters.stop_radius_m
     long_ago = reading.leg_ms >= parameters.min_stop_duration_s * 1000
     drove_before = state.speed_x10 != ABSENT_U2 and state.speed_x10 >= parameters.moving_speed_kmh * 10
     if stayed and (long_ago or not (driving or drove_before)):
@@ -137,7 +147,7 @@ def _at_rest(state: DeviceState, reading: Reading, parameters: Parameters, drivi
         else:
             state.candidate_distance_m += reading.leg_m
             state.candidate_speed_max_x10 = max(state.candidate_speed_max_x10, speed_x10)
-    resting = not driving and reading.leg_speed_x10 < parameters.moving_speed_kmh * 10
+    resting = not driving and _sure_leg_x10(reading) < parameters.moving_speed_kmh * 10
     if resting and (not outside or state.moving == MOTION_UNKNOWN):
         _clear_candidate(state)
         if state.moving == MOTION_UNKNOWN:
@@ -165,7 +175,7 @@ def _open_departure(
     state: DeviceState, reading: Reading, parameters: Parameters, driving: bool, speed_x10: int
 ) -> None:
     """Open a candidate departure: at the fix before when the device drove since, else here (it slept there)."""
-    drove = reading.leg_speed_x10 >= parameters.moving_speed_kmh * 10
+    drove = _sure_leg_x10(reading) >= parameters.moving_speed_kmh * 10
     slept = reading.leg_ms > parameters.stop_gap_s * 1000
     if (drove and not slept) or not driving:
         _set_candidate(state, state.fix_time_ms, state.latitude_e7, state.longitude_e7)

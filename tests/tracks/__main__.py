@@ -19,6 +19,10 @@ def receivers() -> list[Receiver]:
     found = [Receiver(f"{s} s, speed {v}", s, speed=v) for s in INTERVALS_S for v in ("told", "knots", "none")]
     found += [Receiver(f"{s} s, noise 15 m", s, noise_m=15.0, wander_m=20.0) for s in (10, 30, 60)]
     found += [Receiver(f"{s} s, noise 10 m, no speed", s, noise_m=10.0, speed="none") for s in (10, 30, 60)]
+    for interval_s in (5, 10, 30):
+        for speed in ("told", "none"):
+            name = f"{interval_s} s, white 10 m, {speed}"
+            found.append(Receiver(name, interval_s, noise_m=10.0, wander_m=10.0, wander_s=0.5, speed=speed))
     found += [Receiver("30 s, parked 15 min", 30, 900), Receiver("10 s, parked 1 h, no speed", 10, 3600, speed="none")]
     return found
 

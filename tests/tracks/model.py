@@ -23,7 +23,6 @@ T0 = 1_767_225_600_000
 ORIGIN = (48.2, 11.5)
 METRES_PER_DEGREE = 111_195.08
 DEVICE = "356938035643809"
-WANDER_S = 300.0
 
 
 @dataclass(slots=True)
@@ -36,13 +35,18 @@ class Truth:
 
 @dataclass(frozen=True, slots=True)
 class Receiver:
-    """How a device measures and reports. parked_s: interval while parked, 0: as driving. speed: told, knots or none."""
+    """How a device measures and reports.
+
+    parked_s: interval while parked, 0: as driving. wander_s: time constant of the wander; very short: white noise. speed:
+    told, knots or none.
+    """
 
     name: str
     interval_s: int
     parked_s: int = 0
     noise_m: float = 6.0
     wander_m: float = 12.0
+    wander_s: float = 300.0
     outliers: float = 0.02
     speed: str = "told"
     lost: float = 0.01
@@ -105,7 +109,7 @@ def reports(truth: Truth, receiver: Receiver, seed: int) -> list[Report]:
         while second > stop[1]:
             stop = next(stops)
         parked = stop[0] <= second <= stop[1]
-        keep = exp(-(second - before_s) / WANDER_S)
+        keep = exp(-(second - before_s) / receiver.wander_s)
         spread = receiver.wander_m * sqrt(1 - keep * keep)
         east, north = east * keep + noise.gauss(0, spread), north * keep + noise.gauss(0, spread)
         before_s = second
