@@ -47,6 +47,8 @@ class TrackWorker:
         self._slices = Slices(self._producer, metrics, settings.snapshot_s)
         self._generations: dict[int, int] = {}
         self._partitions: dict[int, Partition] = {}
+        self._loading = asyncio.Semaphore(2)
+        """Two partitions are loaded at a time: each has its snapshot in memory meanwhile."""
         self._tasks: list[asyncio.Task[None]] = []
         self.processed = 0
 
@@ -95,7 +97,8 @@ class TrackWorker:
             await self._rules.catch_up()
             settings = self._settings
             partition = Partition(number, self._code, self._rules.current, settings.unpacked_devices)
-            await load(settings.kafka_bootstrap, partition, self._metrics)
+            async with self._loading:
+                await load(settings.kafka_bootstrap, partition, self._metrics)
             self._partitions[number] = partition
             self._generations[number] = generation
         return self._partitions[number]

@@ -44,7 +44,7 @@ class Visit(NamedTuple):
     other_longitude_e7: int = 0
 
 
-@lru_cache(maxsize=65_536)
+@lru_cache(maxsize=4096)
 def visits_of(text: str) -> tuple[Visit, ...]:
     """The visits that DeviceState.fences holds."""
     return tuple(Visit(*row) for row in orjson.loads(text)) if text else ()

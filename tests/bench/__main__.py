@@ -1,8 +1,9 @@
 """`make bench`: what the line costs and how fast it is, on this machine, as a table and as JSON.
 
-    python -m tests.bench [micro] [line] [idle] [connections] [--seconds N] [--devices N] [--out FILE]
+    python -m tests.bench [micro] [derive] [recovery] [line] [idle] [connections] [--seconds N] [--devices N] [--out FILE]
 
-Without names all parts run. micro: microseconds per frame of each stage. line: a simulated fleet over loopback into the
+Without names all parts run. micro: microseconds per frame of each stage. derive: step() and the geofence index. recovery:
+a worker that loads 100,000 devices. line: a simulated fleet over loopback into the
 whole line, until every frame is queryable. idle: one device, one frame a second. connections: memory of 5,000 idle ones.
 """
 
@@ -16,9 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.bench import line, machine, micro
+from tests.bench import derive, line, machine, micro, recovery
 
-PARTS = ("micro", "line", "idle", "connections")
+PARTS = ("micro", "derive", "recovery", "line", "idle", "connections")
 
 
 def main() -> int:
@@ -37,6 +38,10 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="lodestream-bench-") as folder:
         if "micro" in parts:
             result["micro"] = micro.run()
+        if "derive" in parts:
+            result["derive"] = derive.run()
+        if "recovery" in parts:
+            result["recovery"] = recovery.run(Path(folder) / "recovery")
         if "line" in parts:
             result["line"] = line.throughput(Path(folder) / "line", options.devices, options.seconds)
         if "idle" in parts:

@@ -42,7 +42,8 @@ def throughput(path: Path, devices: int, seconds: float) -> dict[str, Any]:
 
 def measured(line: Line, devices: int, rate_hz: float, seconds: float) -> dict[str, Any]:
     """One load: what the simulator saw, how long until the last frame was queryable, CPU of every process."""
-    before, ages = cpu_seconds(line), age_counts(line)
+    before = cpu_seconds(line)
+    ages, event_ages = age_counts(line, "positions"), age_counts(line, "events")
     began = time.monotonic()
     result = simulate(line, devices, rate_hz, seconds)
     sent_s = time.monotonic() - began
@@ -61,7 +62,8 @@ def measured(line: Line, devices: int, rate_hz: float, seconds: float) -> dict[s
         "drain_s": round(elapsed_s - sent_s, 2),
         "cpu_us_per_frame": cpu | {"line": round(sum(cpu.values()), 1), "load_generator": result["cpu_us_per_frame"]},
         "reply_ms": result["latency_ms"],
-        "queryable_ms": percentiles_ms(ages, age_counts(line)),
+        "queryable_ms": percentiles_ms(ages, age_counts(line, "positions")),
+        "event_queryable_ms": percentiles_ms(event_ages, age_counts(line, "events")),
         "wrong": result["wrong"],
         "missing": result["missing"],
     }
@@ -114,11 +116,11 @@ def metric_of(line: Line, child: Child, name: str) -> float:
     return 0.0
 
 
-def age_counts(line: Line) -> dict[float, float]:
-    """Positions by seconds from receipt to queryable (upper bound -> count so far)."""
+def age_counts(line: Line, table: str) -> dict[float, float]:
+    """Rows of a table by seconds from receipt to queryable (upper bound -> count so far)."""
     counts = {}
     for text in urllib.request.urlopen(line.metrics_url(line.sink), timeout=5).read().decode().splitlines():
-        if text.startswith("sink_receipt_to_queryable_seconds_bucket") and 'table="positions"' in text:
+        if text.startswith("sink_receipt_to_queryable_seconds_bucket") and f'table="{table}"' in text:
             bound = text.split('le="', 1)[1].split('"', 1)[0]
             counts[float("inf") if bound == "+Inf" else float(bound)] = float(text.rsplit(" ", 1)[1])
     return counts
@@ -157,7 +159,7 @@ def show(title: str, found: dict[str, Any]) -> None:
         f"  {title}: {found['frames_per_s']} frames/s until queryable ({found['frames']} frames, "
         f"{found['answered_share']:.0%} answered, drained in {found['drain_s']} s after the last)\n"
         f"    CPU us per frame: {cpu}\n"
-        f"    reply ms {found['reply_ms']}, queryable ms {found['queryable_ms']}, "
+        f"    reply ms {found['reply_ms']}, queryable ms {found['queryable_ms']}, events {found['event_queryable_ms']}, "
         f"wrong {found['wrong']}, missing {found['missing']}"
     )
 
