@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from math import ceil, floor
@@ -85,12 +85,23 @@ class FenceIndex:
         return (*sure, *found) if found else sure
 
     def crossed(
-        self, latitude_a_e7: int, longitude_a_e7: int, latitude_b_e7: int, longitude_b_e7: int
+        self,
+        latitude_a_e7: int,
+        longitude_a_e7: int,
+        latitude_b_e7: int,
+        longitude_b_e7: int,
+        apart: Container[str] = (),
     ) -> list[tuple[Fence, float]]:
         """Fences that the straight segment from a to b touches, each with the fraction of the way at which it begins.
 
+        apart: ids of fences that are not asked.
+
         The segment goes the short way round the earth; one of 5 degrees and more touches nothing.
         """
+        row, column = latitude_a_e7 // CELL_E7, longitude_a_e7 // CELL_E7
+        here = row == latitude_b_e7 // CELL_E7 and column == longitude_b_e7 // CELL_E7
+        if here and self._cells.get(row * CELLS_KEPT + column) is EMPTY:
+            return []  # by far the most
         east_e7 = (longitude_b_e7 - longitude_a_e7 + EDGE_E7) % (2 * EDGE_E7) - EDGE_E7
         if abs(east_e7) >= LONG_LEG_E7 or abs(latitude_b_e7 - latitude_a_e7) >= LONG_LEG_E7:
             return []
@@ -107,15 +118,16 @@ class FenceIndex:
             if cells:
                 if not any(cell is not EMPTY for cell in cells):
                     return []
-                near = {f.geofence_id: f for sure, _ in cells for f in sure}
+                near = {f.geofence_id: f for sure, _ in cells for f in sure if f.geofence_id not in apart}
                 west, east = min(longitude_a_e7, end_e7), max(longitude_a_e7, end_e7)
                 south, north = min(latitude_a_e7, latitude_b_e7), max(latitude_a_e7, latitude_b_e7)
                 for _, asked in cells:
                     for w, s, e, n, fence in asked:
-                        if s <= north and n >= south and w <= east and e >= west:
+                        if s <= north and n >= south and w <= east and e >= west and fence.geofence_id not in apart:
                             near[fence.geofence_id] = fence
                 return self._touched(near, latitude_a_e7, longitude_a_e7, latitude_b_e7, end_e7) if near else []
         near = self._along(latitude_a_e7, longitude_a_e7, latitude_b_e7, end_e7)
+        near = {geofence_id: fence for geofence_id, fence in near.items() if geofence_id not in apart}
         return self._touched(near, latitude_a_e7, longitude_a_e7, latitude_b_e7, end_e7)
 
     def _touched(

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import orjson
 
-from processors.derive.fences import Fence
+from processors.derive.fences import Fence, FenceIndex
 from processors.derive.presence import Pauses, paused_since
 from processors.derive.reading import Reading
 from processors.derive.rules import Parameters, Rules
@@ -62,8 +62,26 @@ def derive_geofences(state: DeviceState, reading: Reading, parameters: Parameter
         state.fences = ""
         return
     containing = index.containing(reading.latitude_e7, reading.longitude_e7)
-    if containing or state.fences or known != ABSENT_I8:
-        _Look(state, reading, parameters, rules, known).take(containing)
+    crossed = _crossed(state, reading, parameters, index, containing) if known != ABSENT_I8 else NOTHING
+    if containing or crossed or state.fences:
+        _Look(state, reading, parameters, rules, known).take(containing, crossed)
+
+
+Crossings = list[tuple[Fence, float]]
+NOTHING: Crossings = []
+
+
+def _crossed(
+    state: DeviceState, reading: Reading, parameters: Parameters, index: FenceIndex, containing: tuple[Fence, ...]
+) -> Crossings:
+    """Geofences that the way from the last fix touches, while it is short enough to be known, with both ends outside."""
+    gap_s = parameters.geofence_crossing_gap_s
+    if gap_s is None or not reading.leg_m or reading.leg_ms > gap_s * 1000:
+        return NOTHING
+    met: set[str] = set()
+    if containing or state.fences:
+        met = {visit.geofence_id for visit in visits_of(state.fences)} | {fence.geofence_id for fence in containing}
+    return index.crossed(state.latitude_e7, state.longitude_e7, reading.latitude_e7, reading.longitude_e7, met)
 
 
 class _Look:
@@ -78,7 +96,7 @@ class _Look:
         self.known = known
         self.resting = _rests(state, reading, parameters)
 
-    def take(self, containing: tuple[Fence, ...]) -> None:
+    def take(self, containing: tuple[Fence, ...], crossed: Crossings) -> None:
         here = {fence.geofence_id: fence for fence in containing if self._applies(fence)}
         before = visits_of(self.state.fences)
         met = {visit.geofence_id for visit in before}
@@ -92,9 +110,10 @@ class _Look:
                         after.append(self._dwelled(followed, fence))
             found = [here[geofence_id] for geofence_id in sorted(here.keys() - met)][: VISITS_KEPT - len(after)]
             after += [self._dwelled(self._found(fence), fence) for fence in found]
-            self.state.fences = _text_of(after)
-        if self.known != ABSENT_I8 and not self.resting:
-            self._derive_crossings(met | here.keys())
+            if tuple(after) != before:
+                self.state.fences = _text_of(after)
+        if crossed and not self.resting:
+            self._derive_crossings(crossed)
 
     def _applies(self, fence: Fence) -> bool:
         return fence.applies_to(self.state.device_id, self.group_id)
@@ -163,19 +182,14 @@ class _Look:
         self.reading.raise_event("geofence_dwell", visit.since_ms + dwell_ms, *here, fence.geofence_id, told)
         return visit._replace(dwell_told=1)
 
-    def _derive_crossings(self, met: set[str]) -> None:
-        """Geofences that the way from the last fix runs through, with both ends outside."""
-        state, reading, gap_s = self.state, self.reading, self.parameters.geofence_crossing_gap_s
-        if gap_s is None or not reading.leg_m or reading.leg_ms > gap_s * 1000:
-            return
+    def _derive_crossings(self, crossed: Crossings) -> None:
+        state, reading = self.state, self.reading
         ends = state.latitude_e7, state.longitude_e7, reading.latitude_e7, reading.longitude_e7
-        for fence, fraction in self.fences.crossed(*ends):
-            if fence.geofence_id in met or fence.revision > self.known or not self._applies(fence):
-                continue
-            time_ms = state.fix_time_ms + round(reading.leg_ms * fraction)
-            reading.raise_event(
-                "geofence_crossed", time_ms, *_on_the_way(*ends, fraction), fence.geofence_id, self._told(fence)
-            )
+        for fence, fraction in crossed:
+            if fence.revision <= self.known and self._applies(fence):
+                time_ms = state.fix_time_ms + round(reading.leg_ms * fraction)
+                place = _on_the_way(*ends, fraction)
+                reading.raise_event("geofence_crossed", time_ms, *place, fence.geofence_id, self._told(fence))
 
     def _told(self, fence: Fence) -> dict[str, Attribute]:
         return {"name": fence.name} if fence.name else {}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -125,3 +127,41 @@ def test_help_teaches_with_an_example(command: str) -> None:
     out = lodestream(*([command] if command else []), "--help")
     assert command in ("", "topics") or "Example" in out
     assert len(out.splitlines()) > 5
+
+
+def test_events_stored_and_live(line: Line) -> None:
+    where = ("--kafka", line.kafka.bootstrap, "--clickhouse", line.url)
+    command = [
+        sys.executable,
+        "-m",
+        "deploy.cli.main",
+        "events",
+        "--follow",
+        "--kind",
+        "device_online",
+        "--format",
+        "json",
+    ]
+    with subprocess.Popen([*command, *where], cwd=ROOT, stdout=subprocess.PIPE, text=True) as following:
+        time.sleep(3)  # it follows from where the topic ends when it has connected
+        began = time.time()
+        simulate(line, "--seed", "77")
+        assert following.stdout is not None
+        seen = json.loads(following.stdout.readline())
+        following.send_signal(signal.SIGINT)
+        following.stdout.read()
+        assert following.wait(10) == 0
+    assert seen["kind"] == "device_online"
+    assert seen["time_ms"] / 1000 >= began - 1
+    device = seen["device_id"]
+    stored = f"SELECT count() FROM lodestream.events WHERE device_id = '{device}' AND kind = 'device_online'"
+    wait_until(lambda: line.query(stored)[0][0] >= 1, 20, "the stored event")
+    rows = [
+        json.loads(row) for row in lodestream("events", "--device", device, "--format", "json", *where).splitlines()
+    ]
+    assert (seen["kind"], seen["time_ms"]) in [(row["kind"], row["time_ms"]) for row in rows]
+    assert [row["time_ms"] for row in rows] == sorted(row["time_ms"] for row in rows)
+    text = lodestream("events", "--device", device, "--kind", "device_online", "--limit", "1", *where)
+    assert f"{device}" in text
+    assert "device_online" in text
+    assert "does not answer" in lodestream("events", "--clickhouse", "http://127.0.0.1:1", code=2)

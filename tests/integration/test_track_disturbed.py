@@ -105,15 +105,20 @@ def test_a_disturbed_run_gives_the_events_of_an_undisturbed_one(tmp_path: Path) 
         keeper = threading.Thread(target=keep_running, args=(line, disturber, stop), daemon=True)
         disturber.start()
         keeper.start()
-        for number in range(RECORDS):
-            for partition, records in logs.items():
-                produce(line, [codec.encode(records[number])], partition)
-            time.sleep(max(0.0, LOG_S / RECORDS - 0.2))
-        disturber.join(120)
-        assert disturber.error is None, disturber.error
-        for partition in logs:
-            wait_until(lambda p=partition: processed(line, p) == RECORDS, 60, f"frames-{partition} processed")
-        stop.set()
+        try:
+            for number in range(RECORDS):
+                for partition, records in logs.items():
+                    produce(line, [codec.encode(records[number])], partition)
+                time.sleep(max(0.0, LOG_S / RECORDS - 0.2))
+            disturber.join(120)
+            assert disturber.error is None, disturber.error
+            for partition in logs:
+                wait_until(lambda p=partition: processed(line, p) == RECORDS, 60, f"frames-{partition} processed")
+        finally:
+            stop.set()
+            keeper.join(20)
+            if disturber.second is not None and disturber.second.exit_code is None:
+                disturber.second.kill()
         written = {
             p: (read_all(line, EVENTS, p, EventBatch), read_all(line, POSITIONS, p, PositionBatch)) for p in logs
         }
