@@ -16,6 +16,8 @@ ALIASES = "aliases"
 GROUPS = "groups"
 GEOFENCES = "geofences"
 
+REPLAY = "replay."
+
 DAY_MS = 86_400_000
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 DEFAULT_PARTITIONS = 8
@@ -52,6 +54,9 @@ TOPICS: dict[str, Topic] = {
         Topic(POSITIONS, "PositionBatch", "decoded positions; receipt and changelog of the track agent"),
         Topic(EVENTS, "EventBatch", "derived events", retention_ms=30 * DAY_MS),
         Topic(REJECTED, "RejectedBatch", "frames that did not decode, undecided bytes"),
+        Topic(REPLAY + POSITIONS, "PositionBatch", "positions that a replay decoded again", retention_ms=3 * DAY_MS),
+        Topic(REPLAY + EVENTS, "EventBatch", "events that a replay derived again", retention_ms=3 * DAY_MS),
+        Topic(REPLAY + REJECTED, "RejectedBatch", "what a replay could not decode either", retention_ms=3 * DAY_MS),
         Topic(SNAPSHOTS, "Snapshot", "device states by partition and slice", compacted=True),
         Topic(SESSIONS, "SessionBatch", "what became of connections", retention_ms=30 * DAY_MS),
         Topic(DEVICES, "Device", "what the operator says of devices", compacted=True, partitioned=False),

@@ -10,6 +10,7 @@ import click
 from deploy.cli.derive_commands import derive
 from deploy.cli.events_commands import events
 from deploy.cli.options import BOOTSTRAP, CLICKHOUSE
+from deploy.cli.replay_commands import replay
 from deploy.cli.rules_commands import devices, geofences, groups
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 
@@ -246,7 +247,7 @@ def status(bootstrap: str, url: str, metrics: tuple[str, ...]) -> None:
     sys.exit(run(bootstrap, url, list(metrics)))
 
 
-for command in (derive, devices, groups, geofences, events):
+for command in (derive, devices, groups, geofences, events, replay):
     cli.add_command(command)
 
 
