@@ -36,6 +36,23 @@ async def _check(settings: WorkerSettings) -> None:
     check_counts(await partition_counts(settings.kafka_bootstrap), settings.kafka_partitions, needed)
 
 
+def check_webhook(settings: WorkerSettings) -> None:
+    """Raises SettingsError that names every wrong setting of the role webhook."""
+    from processors.sinks.webhook import Filter, check_url
+
+    mistakes = []
+    for name, check in (
+        ("URL", lambda: check_url(settings.webhook_url)),
+        ("KINDS", lambda: Filter.from_text(settings.webhook_kinds, settings.webhook_devices)),
+    ):
+        try:
+            check()
+        except ValueError as error:
+            mistakes.append(f"{PREFIX}WEBHOOK_{name}: {error}")
+    if mistakes:
+        raise SettingsError("wrong settings:\n" + "\n".join(mistakes))
+
+
 class Runner:
     """One worker: its Faust app, and what must start before it and stop after it."""
 
@@ -44,21 +61,20 @@ class Runner:
 
         self._settings = settings
         self.app = build_app(settings)
-        self._track: Any = None
-        self._webhook: Any = None
+        self._part: Any = None
         if settings.role == "track":
             from processors.agents.track import TrackWorker, register_track
             from processors.metrics import TrackMetrics
 
             metrics = TrackMetrics(registry)
-            self._track = TrackWorker(settings, metrics, CODE)
-            register_track(self.app, settings, self._track)
+            self._part = TrackWorker(settings, metrics, CODE)
+            register_track(self.app, settings, self._part)
         elif settings.role == "webhook":
-            from processors.agents.webhook import register_webhook, webhook_of
-            from processors.sinks.webhook import WebhookMetrics
+            from processors.agents.webhook import WebhookWorker, register_webhook
+            from processors.webhook_metrics import WebhookMetrics
 
-            self._webhook = webhook_of(settings, WebhookMetrics(registry))
-            register_webhook(self.app, self._webhook)
+            self._part = WebhookWorker(settings, WebhookMetrics(registry))
+            register_webhook(self.app, self._part)
         else:
             from processors.agents.sink import register_sinks
             from processors.sink_metrics import SinkMetrics
@@ -66,8 +82,8 @@ class Runner:
             register_sinks(self.app, settings, SinkMetrics(registry))
 
     async def start(self) -> None:
-        if self._track is not None:
-            await self._track.start(self.app)
+        if self._part is not None:
+            await self._part.start(self.app)
         assigned = asyncio.Event()
 
         @self.app.on_rebalance_complete.connect(weak=False)  # type: ignore[untyped-decorator]
@@ -84,9 +100,8 @@ class Runner:
     async def stop(self) -> None:
         """Stop consuming, then write what the next start needs."""
         await self.app.stop()
-        for part in (self._track, self._webhook):
-            if part is not None:
-                await part.stop()
+        if self._part is not None:
+            await self._part.stop()
 
 
 async def run(settings: WorkerSettings) -> None:
@@ -130,6 +145,8 @@ def main(arguments: list[str] | None = None) -> int:
         arguments,
     )
     try:
+        if settings.role == "webhook":
+            check_webhook(settings)
         uvloop.run(run(settings))
     except (KafkaUnavailable, TopicMismatch, SettingsError) as error:
         sys.stderr.write(f"worker: {error}\n")

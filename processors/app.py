@@ -11,6 +11,7 @@ from processors.agents.rewind import RewindingConsumer
 from processors.settings import WorkerSettings
 
 MEBIBYTE = 1024 * 1024
+NEVER_S = 1e9
 
 
 def build_app(settings: WorkerSettings) -> Any:
@@ -31,6 +32,9 @@ def build_app(settings: WorkerSettings) -> Any:
         broker_commit_interval=1.0,
         broker_request_timeout=30.0,
         broker_max_poll_records=200,
+        # While what a sink writes to is away, nothing is fetched once all buffers are full. aiokafka would take that for
+        # a dead consumer after this time and leave the group, and then neither side goes on: heartbeats tell who lives.
+        broker_max_poll_interval=NEVER_S,
         # A restart with the same id takes its partitions back at once instead of after the session timeout.
         consumer_group_instance_id=f"{settings.group}-{settings.role}-{settings.id}",
         consumer_auto_offset_reset="earliest",

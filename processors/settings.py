@@ -42,11 +42,15 @@ class WorkerSettings:
     sink_flush_s: float = setting(1.0, "longest wait of rows for their block", low=0.01)
     sink_events_flush_s: float = setting(0.25, "longest wait of events for their block", low=0.01)
     sink_block_rows: int = setting(20_000, "rows that make a block full", low=1)
-    webhook_url: str = setting("", "role webhook: where events are posted, http:// or https://")
-    webhook_secret: str = setting("", "role webhook: key of the signature; empty: unsigned")
-    webhook_kinds: str = setting("", "role webhook: kinds delivered, separated by commas; empty: all")
-    webhook_devices: str = setting("", "role webhook: device ids delivered, separated by commas; empty: all")
-    webhook_timeout_s: float = setting(10.0, "role webhook: time for an answer", low=0.1)
+    webhook_url: str = setting(
+        "", "role webhook: where events are posted; each receiver takes a WORKER_GROUP of its own"
+    )
+    webhook_secret: str = setting("", "role webhook: key of the signature; empty: requests are not signed")
+    webhook_kinds: str = setting("", "role webhook: kinds that are sent, separated by commas; empty: all")
+    webhook_devices: str = setting(
+        "", "role webhook: device ids whose events are sent, separated by commas; empty: all"
+    )
+    webhook_timeout_s: float = setting(10.0, "role webhook: time for an answer", low=0.1, high=300)
     webhook_batch: int = setting(100, "role webhook: events in one request at most", low=1, high=10_000)
-    webhook_retry_max_s: float = setting(60.0, "role webhook: longest wait between two tries", low=0.1)
+    webhook_retry_max_s: float = setting(60.0, "role webhook: longest wait before a try, Retry-After included", low=0.1)
     log_level: str = setting("INFO", "least severe message logged", choices="DEBUG INFO WARNING ERROR")

@@ -5,134 +5,258 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Collection
-from datetime import UTC, datetime
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
-from deploy.cli.tail import rows_of
+from deploy.cli.event_text import Lines
+from deploy.cli.times import moment_ms
+from deploy.local.events import EventRow, Seen
 from schemas import codec
 from schemas.clients import clickhouse
-from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, TopicPartition, assigned_consumer, partition_counts
+from schemas.clients.kafka import (
+    KafkaUnavailable,
+    TopicMismatch,
+    TopicPartition,
+    assigned_consumer,
+    partition_counts,
+    read_range,
+)
 from schemas.events import KINDS
-from schemas.records import EventBatch
+from schemas.records import Event, EventBatch
 from schemas.topics import EVENTS
 
 EXIT_USAGE = 2
-FETCH_MS = 100
+SHOWN = 50
+FETCH_MS = 200
+EARLIER_MOST = 100_000
+"""Events that --follow --from puts in order before it goes on live."""
+DAY_MS = 86_400_000
+LOOK_BACK_MS = (DAY_MS, 31 * DAY_MS)
+"""The newest events are looked for in the last day, then month, then everywhere: mostly the first is enough."""
 QUERY = """
 SELECT
     device_id, kind, toUnixTimestamp64Milli(time_ms), subject, toUnixTimestamp64Milli(received_ms), latitude,
     longitude, attributes
 FROM events
-WHERE (empty({devices:Array(String)}) OR device_id IN {devices:Array(String)})
+WHERE time_ms >= fromUnixTimestamp64Milli({since:Int64})
+    AND (empty({devices:Array(String)}) OR device_id IN {devices:Array(String)})
     AND (empty({kinds:Array(String)}) OR kind IN {kinds:Array(String)})
-ORDER BY time_ms DESC, device_id LIMIT {limit:UInt32}
+ORDER BY time_ms DESC, device_id, kind, subject
+LIMIT {limit:UInt64}
 """
-FIGURES: dict[str, Callable[[float], str]] = {
-    "distance_m": lambda m: f"{m / 1000:.1f} km" if m >= 1000 else f"{m:.0f} m",
-    "duration_s": lambda s: f"for {span(s)}",
-    "speed_max_kmh": lambda v: f"max {v:g} km/h",
-    "speed_average_kmh": lambda v: f"average {v:g} km/h",
-    "speed_kmh": lambda v: f"{v:g} km/h",
-    "limit_kmh": lambda v: f"limit {v:g}",
-    "dwell_s": lambda s: f"for {span(s)}",
-    "silent_s": lambda s: f"silent for {span(s)}",
-    "power_v": lambda v: f"{v:g} V",
-    "before_percent": lambda v: f"from {v:g} %",
-    "after_percent": lambda v: f"to {v:g} %",
-    "before_l": lambda v: f"from {v:g} l",
-    "after_l": lambda v: f"to {v:g} l",
-}
-WORDS = ("limit_source", "geofence_id", "name", "driver_id", "result", "count", "late")
 
 
-def span(seconds: float) -> str:
-    """A duration as people say it: 45 s, 18 min, 3.5 h, 2 d."""
-    for unit, name in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= 2 * unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds:.0f} s"
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which events: of these devices and kinds (empty: all), since a time (ms, None: any), at most so many (0: all)."""
+
+    devices: frozenset[str] = frozenset()
+    kinds: frozenset[str] = frozenset()
+    since_ms: int | None = None
+    limit: int = 0
+
+    def takes(self, event: Event) -> bool:
+        return (not self.devices or event.device_id in self.devices) and (not self.kinds or event.kind in self.kinds)
 
 
-def text_line(row: dict[str, Any]) -> str:
-    """An event as one line for people."""
-    when = datetime.fromtimestamp(row["time_ms"] / 1000, UTC).astimezone()
-    attributes = row.get("attributes", {})
-    told = [say(attributes[name]) for name, say in FIGURES.items() if isinstance(attributes.get(name), (int, float))]
-    told += [f"{name}={attributes[name]}" for name in WORDS if name in attributes]
-    place = f"{row['latitude']:.5f},{row['longitude']:.5f}" if row.get("latitude") is not None else ""
-    what = " ".join(part for part in (row["kind"], row.get("subject", "")) if part)
-    return f"{when:%Y-%m-%d %H:%M:%S}  {row['device_id']:<16} {what:<30} {place:<22} {', '.join(told)}".rstrip()
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where events come from."""
+
+    bootstrap: str
+    url: str
+    user: str = ""
+    password: str = ""
 
 
-def _print(row: dict[str, Any], form: str) -> None:
-    click.echo(json.dumps(row, ensure_ascii=False) if form == "json" else text_line(row))
+# -- stored ---------------------------------------------------------------------------------------------------------
 
 
-def stored(url: str, devices: Collection[str], kinds: Collection[str], limit: int) -> list[dict[str, Any]]:
+def stored(source: Source, choice: Choice, now_ms: int) -> list[Event]:
     """The newest events, oldest first. Raises what the client raises."""
-    client = clickhouse.connect(url)
+    client = clickhouse.connect(source.url, source.user, source.password)
     try:
-        parameters = {"devices": list(devices), "kinds": list(kinds), "limit": limit}
-        rows = client.query(QUERY, parameters=parameters).result_rows
+        if choice.since_ms is not None or not choice.limit:
+            return _query(client, choice, choice.since_ms or 0)
+        for back_ms in LOOK_BACK_MS:
+            found = _query(client, choice, now_ms - back_ms)
+            if len(found) >= choice.limit:
+                return found
+        return _query(client, choice, 0)
     finally:
         client.close()
-    names = ("device_id", "kind", "time_ms", "subject", "received_ms", "latitude", "longitude", "attributes")
-    return [_row(dict(zip(names, values, strict=True))) for values in reversed(rows)]
 
 
-def _row(row: dict[str, Any]) -> dict[str, Any]:
-    """Contract names; what an event does not have is left out."""
-    attributes = row.get("attributes")
-    row["attributes"] = json.loads(attributes) if isinstance(attributes, str) and attributes else {}
-    row.pop("replayed", None)
-    return {name: value for name, value in row.items() if value not in (None, "", {})}
+def _query(client: clickhouse.Client, choice: Choice, since_ms: int) -> list[Event]:
+    parameters = {
+        "since": since_ms,
+        "devices": sorted(choice.devices),
+        "kinds": sorted(choice.kinds),
+        "limit": choice.limit or 2**63,
+    }
+    rows = client.query(QUERY, parameters=parameters).result_rows
+    return [
+        Event(device_id, kind, time_ms, subject, received_ms, latitude, longitude, json.loads(attributes))
+        for device_id, kind, time_ms, subject, received_ms, latitude, longitude, attributes in reversed(rows)
+    ]
 
 
-async def follow(bootstrap: str, devices: Collection[str], kinds: Collection[str], form: str) -> None:
-    """Print events as they come, for ever. Raises KafkaUnavailable, TopicMismatch."""
+# -- live -----------------------------------------------------------------------------------------------------------
+
+
+def events_of(batch: EventBatch) -> Iterator[Event]:
+    """The events of a record."""
+    columns = batch.events
+    absent_e7 = codec.absent_values("EventBatch", "events")["latitude_e7"]
+    for device_id, kind, time_ms, subject, received_ms, latitude_e7, longitude_e7, attributes in zip(
+        columns.device_id,
+        columns.kind,
+        columns.time_ms,
+        columns.subject,
+        columns.received_ms,
+        columns.latitude_e7,
+        columns.longitude_e7,
+        columns.attributes,
+        strict=True,
+    ):
+        latitude = None if latitude_e7 == absent_e7 else latitude_e7 / 1e7
+        longitude = None if longitude_e7 == absent_e7 else longitude_e7 / 1e7
+        told = json.loads(attributes) if attributes else {}
+        yield Event(device_id, kind, time_ms, subject, received_ms, latitude, longitude, told)
+
+
+async def follow(bootstrap: str, choice: Choice, show: Callable[[Event], bool]) -> None:
+    """Show events as they are derived, until `show` says that it has enough; with since_ms those since then first.
+
+    What a crash of a worker repeats is shown once. Raises KafkaUnavailable, TopicMismatch, CodecError.
+    """
     counts = await partition_counts(bootstrap)
     if EVENTS not in counts:
         raise TopicMismatch(f"topic {EVENTS} does not exist: run `lodestream topics create`")
     consumer = assigned_consumer(bootstrap)
     await consumer.start()
     try:
-        consumer.assign([TopicPartition(EVENTS, number) for number in range(counts[EVENTS])])
-        await consumer.seek_to_end()
+        parts = [TopicPartition(EVENTS, number) for number in range(counts[EVENTS])]
+        consumer.assign(parts)
+        ends = await consumer.end_offsets(parts)
+        _seek(consumer, ends)
+        seen = Seen()
+        if choice.since_ms is not None:
+            for event in await _earlier(consumer, ends, choice, choice.since_ms):
+                if _is_new(seen, event) and not show(event):
+                    return
+            _seek(consumer, ends)
         while True:
             for records in (await consumer.getmany(timeout_ms=FETCH_MS)).values():
                 for record in records:
-                    for row in rows_of(codec.decode(record.value, EventBatch)):
-                        if (not devices or row["device_id"] in devices) and (not kinds or row["kind"] in kinds):
-                            _print(_row(row), form)
+                    for event in events_of(codec.decode(record.value, EventBatch)):
+                        if choice.takes(event) and _is_new(seen, event) and not show(event):
+                            return
     finally:
         await consumer.stop()
 
 
+def _seek(consumer: Any, offsets: dict[TopicPartition, int]) -> None:
+    for part, offset in offsets.items():
+        consumer.seek(part, offset)
+
+
+async def _earlier(consumer: Any, ends: dict[TopicPartition, int], choice: Choice, since_ms: int) -> list[Event]:
+    """The newest EARLIER_MOST events since then, up to the ends, in order of time; says on stderr when there are more."""
+    kept: deque[Event] = deque(maxlen=EARLIER_MOST)
+    count = 0
+    for part, start in (await consumer.offsets_for_times(dict.fromkeys(ends, since_ms))).items():
+        if start is None:  # nothing was written since then
+            continue
+        async for record in read_range(consumer, part, start.offset, ends[part]):
+            for event in events_of(codec.decode(record.value, EventBatch)):
+                if event.time_ms >= since_ms and choice.takes(event):
+                    kept.append(event)
+                    count += 1
+    if count > len(kept):
+        click.echo(
+            f"events: {count - len(kept)} earlier ones are left out; --limit 0 without --follow has them", err=True
+        )
+    return sorted(kept, key=lambda event: event.time_ms)
+
+
+def _is_new(seen: Seen, event: Event) -> bool:
+    return seen.is_new(EventRow(event.time_ms, event.device_id, event.kind, event.subject))
+
+
+# -- the command ----------------------------------------------------------------------------------------------------
+
+
+def json_line(event: Event) -> str:
+    """One JSON object with the contract's names; latitude and longitude are null where it has no place."""
+    names = ("device_id", "kind", "time_ms", "subject", "received_ms", "latitude", "longitude", "attributes")
+    return json.dumps({name: getattr(event, name) for name in names}, ensure_ascii=False)
+
+
 def run(
-    bootstrap: str, url: str, following: bool, devices: tuple[str, ...], kinds: tuple[str, ...], limit: int, form: str
+    source: Source,
+    following: bool,
+    devices: tuple[str, ...],
+    kinds: tuple[str, ...],
+    since: str,
+    limit: int | None,
+    form: str,
 ) -> int:
     """Print stored events, or live ones; returns the exit code."""
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
-        click.echo(f"events: unknown kind {unknown[0]!r}; there are {', '.join(KINDS)}", err=True)
-        return EXIT_USAGE
-    if not following:
-        try:
-            for row in stored(url, devices, kinds, limit):
-                _print(row, form)
-        except Exception as error:
-            if not clickhouse.is_transient(error):
-                raise
-            click.echo(f"events: ClickHouse does not answer at {url}: {error}", err=True)
-            return EXIT_USAGE
-        return 0
+        return _fail(f"unknown kind {unknown[0]!r}; there are {', '.join(KINDS)}")
+    now_ms = round(time.time() * 1000)
+    try:
+        since_ms = max(0, moment_ms(since, now_ms)) if since else None
+    except ValueError as error:
+        return _fail(f"--from {error}")
+    most = limit if limit is not None else 0 if following else SHOWN
+    choice = Choice(frozenset(devices), frozenset(kinds), since_ms, most)
+    lines = Lines()
+    as_text = json_line if form == "json" else lines.line
+    return _follow(source, choice, as_text) if following else _show(source, choice, lines, as_text, now_ms)
+
+
+def _show(source: Source, choice: Choice, lines: Lines, as_text: Callable[[Event], str], now_ms: int) -> int:
+    try:
+        found = stored(source, choice, now_ms)
+    except Exception as error:
+        if clickhouse.is_deployment(error):
+            return _fail(f"ClickHouse at {source.url} has no events to read ({error}): see `lodestream migrate`")
+        if not clickhouse.is_transient(error):
+            raise
+        return _fail(f"ClickHouse does not answer at {source.url}: {error}")
+    lines.make_room(found)
+    for event in found:
+        click.echo(as_text(event))
+    if choice.since_ms is not None and len(found) == choice.limit:
+        click.echo(f"events: the newest {choice.limit} are shown; --limit 0 shows all", err=True)
+    return 0
+
+
+def _follow(source: Source, choice: Choice, as_text: Callable[[Event], str]) -> int:
+    shown = 0
+
+    def show(event: Event) -> bool:
+        nonlocal shown
+        shown += 1
+        click.echo(as_text(event))
+        return shown != choice.limit
+
     with contextlib.suppress(KeyboardInterrupt):
         try:
-            asyncio.run(follow(bootstrap, devices, kinds, form))
+            asyncio.run(follow(source.bootstrap, choice, show))
         except (KafkaUnavailable, TopicMismatch, codec.CodecError) as error:
-            click.echo(f"events: {error}", err=True)
-            return EXIT_USAGE
+            return _fail(str(error))
     return 0
+
+
+def _fail(message: str) -> int:
+    click.echo(f"events: {message}", err=True)
+    return EXIT_USAGE

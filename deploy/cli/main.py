@@ -10,6 +10,7 @@ import click
 from deploy.cli.derive_commands import derive
 from deploy.cli.events_commands import events
 from deploy.cli.options import BOOTSTRAP, CLICKHOUSE
+from deploy.cli.rejected_commands import rejected
 from deploy.cli.replay_commands import replay
 from deploy.cli.rules_commands import devices, geofences, groups
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
@@ -45,6 +46,9 @@ def cli() -> None:
     help="Devices of the simulated fleet; 0: none. Also SIMULATE in the environment.",
 )
 @click.option("--speed-limit", default=110.0, show_default=True, help="Speed limit of all devices, km/h; 0: none.")
+@click.option(
+    "--webhook", default="", metavar="URL", help="Post the events there, signed with LODESTREAM_WEBHOOK_SECRET if set."
+)
 @click.option("--plain", is_flag=True, help="Lines instead of a live display (also when the output is no terminal).")
 def up(**options: Any) -> None:
     """Run the whole line on this machine: Kafka, ClickHouse, gateway, workers.
@@ -247,7 +251,7 @@ def status(bootstrap: str, url: str, metrics: tuple[str, ...]) -> None:
     sys.exit(run(bootstrap, url, list(metrics)))
 
 
-for command in (derive, devices, groups, geofences, events, replay):
+for command in (derive, devices, groups, geofences, events, replay, rejected):
     cli.add_command(command)
 
 

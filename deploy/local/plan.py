@@ -12,10 +12,13 @@ import psutil
 from deploy.local.errors import UpError
 from deploy.local.preflight import ALL, LOOPBACK, Port, free_port
 from deploy.local.supervisor import Spec
+from processors.sinks.webhook import check_url
 from schemas.topics import DEFAULT_PARTITIONS
 
 ROOT = Path(__file__).resolve().parents[2]
-METRICS_PORTS = {"gateway": 9101, "track": 9102, "sink": 9103}
+METRICS_PORTS = {"gateway": 9101, "track": 9102, "sink": 9103, "webhook": 9104}
+SECRET = "LODESTREAM_WEBHOOK_SECRET"
+"""The variable that holds the key of a webhook's signatures; only the webhook worker sees it."""
 MOST_DEVICES = 10_000
 FLEET_RATE_HZ = 0.5
 DOWNLOAD_S = 3600.0
@@ -27,7 +30,8 @@ class Options:
     """The options of the command.
 
     data: folder of everything; port: of the devices, TCP and UDP; devices: of the simulated fleet, 0 for none;
-    speed_limit: km/h for all devices, 0 for none; plain: lines instead of a live screen.
+    speed_limit: km/h for all devices, 0 for none; webhook: where events are posted, empty for nowhere; plain: lines
+    instead of a live screen.
     """
 
     data: str = "data"
@@ -36,6 +40,7 @@ class Options:
     clickhouse_port: int = 8123
     devices: int = 20
     speed_limit: float = 110.0
+    webhook: str = ""
     plain: bool = False
 
     def check(self) -> None:
@@ -51,6 +56,11 @@ class Options:
             wrong.append(f"--simulate {self.devices} is not within 0 to {MOST_DEVICES}")
         if not 0 <= self.speed_limit <= 1000:
             wrong.append(f"--speed-limit {self.speed_limit:g} is not within 0 to 1000 km/h")
+        if self.webhook:
+            try:
+                check_url(self.webhook)
+            except ValueError as error:
+                wrong.append(f"--webhook: {error}")
         if wrong:
             raise UpError("\n".join(wrong))
 
@@ -78,7 +88,8 @@ def make_plan(options: Options, data: Path) -> Plan:
     ]
     taken = {port.number for port in ports}
     metrics: dict[str, int] = {}
-    for role, wanted in METRICS_PORTS.items():
+    roles = [role for role in METRICS_PORTS if role != "webhook" or options.webhook]
+    for role, wanted in ((role, METRICS_PORTS[role]) for role in roles):
         metrics[role] = free_port(wanted, taken)
         taken.add(metrics[role])
     bootstrap = f"{LOOPBACK}:{options.kafka_port}"
@@ -92,9 +103,10 @@ def _specs(options: Options, data: Path, metrics: dict[str, int]) -> list[Spec]:
     kafka = {"KAFKA_BOOTSTRAP": f"{LOOPBACK}:{options.kafka_port}", "KAFKA_PARTITIONS": str(DEFAULT_PARTITIONS)}
     store = {"CLICKHOUSE_URL": f"http://{LOOPBACK}:{options.clickhouse_port}", "CLICKHOUSE_DATABASE": "lodestream"}
     store |= {"CLICKHOUSE_USER": "", "CLICKHOUSE_PASSWORD": ""}
+    environment = {name: value for name, value in os.environ.items() if name != SECRET}
 
     def python(name: str, title: str, *arguments: str, ready: str = "ready ", timeout_s: float = 60.0) -> Spec:
-        return Spec(name, title, [sys.executable, "-m", *arguments], dict(os.environ), ROOT, ready, timeout_s)
+        return Spec(name, title, [sys.executable, "-m", *arguments], dict(environment), ROOT, ready, timeout_s)
 
     def worker(role: str, own: dict[str, str]) -> Spec:
         settings = kafka | own | {"ROLE": role, "ID": "0", "METRICS_PORT": str(metrics[role])}
@@ -112,6 +124,11 @@ def _specs(options: Options, data: Path, metrics: dict[str, int]) -> list[Spec]:
         worker("track", {"SPEED_LIMIT_KMH": f"{options.speed_limit:g}"}),
         worker("sink", store),
     ]
+    if options.webhook:
+        receiver = {"WEBHOOK_URL": options.webhook}
+        if SECRET in os.environ:
+            receiver["WEBHOOK_SECRET"] = os.environ[SECRET]
+        specs.append(worker("webhook", receiver))
     if options.devices:
         fleet = ("--devices", str(options.devices), "--port", str(options.port), "--rate-hz", str(FLEET_RATE_HZ))
         specs.append(python("fleet", "Simulated fleet", "deploy.simulator", *fleet, "--duration-s", "0", ready=""))
@@ -135,6 +152,7 @@ def _places(
         ("devices", f"{addresses} port {options.port}, TCP and UDP, any protocol ({fleet})"),
         ("ClickHouse", f"curl {url} -d 'SELECT * FROM lodestream.latest FORMAT Vertical'"),
         ("Kafka", bootstrap),
+        *([("webhook", check_url(options.webhook))] if options.webhook else []),
         ("metrics", _metrics(metrics_urls)),
         ("logs", str(data / "logs")),
     ]

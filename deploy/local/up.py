@@ -27,6 +27,7 @@ from deploy.local.orphans import ProcessList
 from deploy.local.plan import Options, Plan, make_plan
 from deploy.local.preflight import DataLock, check_ports, prepare_data
 from deploy.local.supervisor import Service, stop_all
+from deploy.local.webhook import WebhookWatch
 from schemas.clients import clickhouse
 from schemas.clients.kafka import KafkaError, KafkaUnavailable, TopicMismatch, create_topics
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
@@ -38,8 +39,14 @@ log = logging.getLogger(__name__)
 EXIT_ERROR, EXIT_FORCED = 2, 130
 ORPHANS_S = 3.0
 """Time for processes of a killed run; they have lost each other, so more would not help. Nothing is lost by killing."""
-STOP_S = {"fleet": 0.7, "gateway": 2.4, "track": 2.0, "sink": 2.0, "clickhouse": 2.3, "kafka": 2.3}
-"""Seconds for each part to stop, 9.4 together (the last two stop at the same time)."""
+STOPS = (
+    (("fleet",), 0.7),
+    (("gateway",), 2.4),
+    (("track",), 2.0),
+    (("sink", "webhook"), 2.0),
+    (("clickhouse", "kafka"), 2.3),
+)
+"""The parts in the order in which they stop, and the seconds for each, 9.4 together."""
 _SETUP_REFRESH_S = 0.1
 
 
@@ -85,12 +92,13 @@ class Line:
             spec.name: Service(spec, folder / f"{spec.name}.log", processes, self._note) for spec in plan.specs
         }
         titles = {"topics": "Kafka topics", "tables": "ClickHouse tables"}
-        order = ("kafka", "topics", "clickhouse", "tables", "gateway", "track", "sink", "fleet")
+        order = ("kafka", "topics", "clickhouse", "tables", "gateway", "track", "sink", "webhook", "fleet")
         names = [name for name in order if name in titles or name in self._services]
         steps = {name: Step(titles.get(name) or self._services[name].spec.title) for name in names}
         self._model = Model(steps, list(self._services.values()), plan.places)
         self._display: Display = make_display(self._model, plain)
         self._counters = Counters()
+        self._webhook = WebhookWatch(plan.data / "logs" / "webhook.log")
         self._stop = asyncio.Event()
         self._force = asyncio.Event()
 
@@ -139,15 +147,17 @@ class Line:
         needs = {
             "topics": ("kafka",),
             "tables": ("clickhouse",),
-            "gateway": ("topics",),
+            "gateway": ("topics", "webhook"),  # a webhook that is new begins when it is ready
             "track": ("topics",),
             "sink": ("topics", "tables"),
+            "webhook": ("topics",),
             "fleet": ("gateway",),
         }
 
         async def part(name: str) -> None:
             for need in needs.get(name, ()):
-                await done[need].wait()
+                if need in done:
+                    await done[need].wait()
             async with self._step(name):
                 await self._begin(name)
             done[name].set()
@@ -224,6 +234,8 @@ class Line:
             )
             by_role = dict(zip(self._plan.metrics_urls, pages, strict=True))
             self._model.figures = self._counters.add(time.monotonic(), by_role)
+            for sentence in self._webhook.sentences(by_role.get("webhook")):
+                self._note(sentence)
             self._display.refresh()
             await asyncio.sleep(self._display.interval_s)
 
@@ -245,10 +257,8 @@ class Line:
         began = time.monotonic()
         self._note("stopping (Ctrl-C again: at once)")
         services = self._services
-        stages = [
-            ([services[name]], STOP_S[name]) for name in ("fleet", "gateway", "track", "sink") if name in services
-        ]
-        killed = await stop_all([*stages, ([services["clickhouse"], services["kafka"]], STOP_S["kafka"])], self._force)
+        stages = [([services[name] for name in names if name in services], seconds) for names, seconds in STOPS]
+        killed = await stop_all(stages, self._force)
         for service in killed:
             self._note(f"{service.spec.title} was killed; nothing is lost")
         self._note(f"stopped in {time.monotonic() - began:.1f} s; the data stays in {self._plan.data}")

@@ -1,77 +1,84 @@
-"""Events to an HTTP endpoint: signed, in order for each device, at least once.
+"""What a webhook posts, and what the answers mean. No clock and no network here: processors.sinks.webhook_client has them.
 
-A request is a POST of {"events": [...]}, each event with its contract names and an `id` that is the same whenever it is
-sent again: a receiver drops ids that it has. Headers: Lodestream-Delivery (the same over retries), Lodestream-Timestamp
-(seconds), and Lodestream-Signature: v1=HMAC-SHA256 of timestamp + "." + body, hexadecimal. A receiver checks it so:
+A request is a POST of {"events": [...]}, JSON in UTF-8. An event has id, device_id, kind, time_ms, subject, received_ms,
+latitude and longitude (null where it has no place) and attributes (an object). Events of a device come in order, and
+each at least once: after a crash or a lost answer some come again, with the same `id`, by which a receiver drops what it
+has. Replayed events are never sent. The headers:
 
-    expected = hmac.new(secret, timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
-    genuine = hmac.compare_digest("v1=" + expected, signature) and abs(time.time() - int(timestamp)) < 300
+    Lodestream-Delivery     stands for these events: the same whenever this request is tried again
+    Lodestream-Timestamp    seconds since the epoch at which this try was made
+    Lodestream-Signature    v1=HMAC-SHA256 over timestamp + "." + body, hexadecimal; not without a secret
 
-2xx is taken. No answer, 408, 425, 429 and 5xx are tried again for as long as it takes, and everything behind waits. Any
-other answer (redirects are not followed) says that the request is wrong: it is tried a few times, then counted, logged
-and passed over, or one bad event would hold up all others for ever.
+A receiver verifies a request so, with the body as it came, before it parses anything:
+
+    import hashlib, hmac, time
+
+    def is_genuine(secret, headers, body):
+        timestamp = headers["Lodestream-Timestamp"]
+        expected = hmac.new(secret.encode(), timestamp.encode() + b"." + body, hashlib.sha256).hexdigest()
+        is_recent = abs(time.time() - int(timestamp)) < 300
+        return is_recent and hmac.compare_digest("v1=" + expected, headers["Lodestream-Signature"])
+
+Any 2xx means: taken. 408, 425, 429, 5xx and no answer mean: not now; the request is tried again for as long as it takes
+and what follows of its partition waits, so that order is kept. Everything else, redirects included, means: this request
+is wrong; it is tried a few times, then logged, counted and passed over, or it would hold up all others for ever. Its
+events are still in the topic and in ClickHouse.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
-import logging
-import random
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from typing import Any
+from urllib.parse import urlsplit
 
-import aiohttp
 import orjson
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from schemas.clients.metrics import LATENCY_BUCKETS_S
 from schemas.codec import absent_values
 from schemas.events import KINDS
 from schemas.records import EventBatch
 
-log = logging.getLogger(__name__)
-
 RETRY_FIRST_S = 0.5
-TRIED_AGAIN = frozenset({408, 425, 429})
-WRONG_TRIES = 5
-USER_AGENT = "lodestream-webhook/1"
+REFUSALS_MOST = 5
+"""A request that is refused so often is passed over. Not at the first: receivers answer 4xx while they are deployed."""
+BODY_BYTES = 256 * 1024
+"""A body is cut at so many bytes: many servers take no more than 1 MiB."""
+NOT_NOW = frozenset({408, 425, 429})
 
 
-class WebhookMetrics:
-    """All metrics of a webhook worker."""
+class OffsetError(Exception):
+    """A record does not follow what was delivered."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.events = Counter("webhook_events", "Events delivered", registry=registry)
-        self.refused = Counter(
-            "webhook_refused", "Events that the receiver refused and that were passed over", registry=registry
-        )
-        self.requests = Counter("webhook_requests", "Requests by outcome", ["outcome"], registry=registry)
-        self.seconds = Histogram(
-            "webhook_request_seconds", "Time until an answer", buckets=LATENCY_BUCKETS_S, registry=registry
-        )
-        self.ages = Histogram(
-            "webhook_age_seconds",
-            "From arrival of the frame until delivery",
-            buckets=LATENCY_BUCKETS_S,
-            registry=registry,
-        )
-        self.waiting = Gauge("webhook_waiting_requests", "Requests that are tried again", registry=registry)
+
+def check_url(url: str) -> str:
+    """The address without path and password, fit for a log. Raises ValueError when nothing can be posted there."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+        host.encode("idna")
+    except ValueError:
+        parts, host, port = urlsplit(""), "", None
+    if parts.scheme not in ("http", "https") or not host or not url.isprintable() or " " in url:
+        raise ValueError("no address to post to: https://host/path or http://host/path is expected")
+    return f"{parts.scheme}://{host}{f':{port}' if port else ''}"
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which events are delivered. Empty: all."""
+    """Which events are sent; empty: all."""
 
     kinds: frozenset[str] = frozenset()
     device_ids: frozenset[str] = frozenset()
 
     @classmethod
     def from_text(cls, kinds: str, device_ids: str) -> Filter:
-        """Of lists separated by commas. Raises ValueError for a kind that there is not."""
+        """From lists separated by commas. Raises ValueError for a kind that there is not."""
         wanted = frozenset(kind.strip() for kind in kinds.split(",") if kind.strip())
         unknown = sorted(wanted - KINDS.keys())
         if unknown:
@@ -82,138 +89,160 @@ class Filter:
         return (not self.kinds or kind in self.kinds) and (not self.device_ids or device_id in self.device_ids)
 
 
-def events_of(batch: EventBatch, wanted: Filter) -> list[dict[str, Any]]:
-    """The events of a record that are delivered, in order. Replayed ones never are: they tell of the past anew."""
-    table, absent = batch.events, absent_values("EventBatch", "events")
-    found = []
-    for device_id, kind, time_ms, subject, received_ms, latitude, longitude, replayed, attributes in zip(
-        *(getattr(table, name) for name in type(table).__slots__), strict=True
+def event_id(device_id: str, kind: str, time_ms: int, subject: str) -> str:
+    """128 bits over what identifies an event, hexadecimal: SHA-256 of the four as a compact JSON array in UTF-8."""
+    identity = json.dumps([device_id, kind, time_ms, subject], separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(identity.encode("utf-8", "replace")).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One event as it is sent."""
+
+    id: str
+    text: bytes
+
+
+@dataclass(slots=True)
+class Selection:
+    """The events of one record: those to send, in order, and how many are not sent, by reason."""
+
+    events: list[Outgoing] = field(default_factory=list)
+    filtered: int = 0
+    replayed: int = 0
+
+
+def select(batch: EventBatch, wanted: Filter) -> Selection:
+    """Choose what is sent of a record. Raises ValueError when attributes are no JSON, which nothing of ours writes."""
+    columns = batch.events
+    absent_e7 = absent_values("EventBatch", "events")["latitude_e7"]
+    selection = Selection()
+    for device_id, kind, time_ms, subject, received_ms, latitude_e7, longitude_e7, replayed, attributes in zip(
+        columns.device_id,
+        columns.kind,
+        columns.time_ms,
+        columns.subject,
+        columns.received_ms,
+        columns.latitude_e7,
+        columns.longitude_e7,
+        columns.replayed,
+        columns.attributes,
+        strict=True,
     ):
-        if replayed or not wanted.takes(kind, device_id):
-            continue
-        here = latitude != absent["latitude_e7"]
-        found.append(
-            {
-                "id": event_id(device_id, kind, time_ms, subject),
+        if replayed:
+            selection.replayed += 1
+        elif not wanted.takes(kind, device_id):
+            selection.filtered += 1
+        else:
+            identifier = event_id(device_id, kind, time_ms, subject)
+            event = {
+                "id": identifier,
                 "device_id": device_id,
                 "kind": kind,
                 "time_ms": time_ms,
                 "subject": subject,
                 "received_ms": received_ms,
-                "latitude": latitude / 1e7 if here else None,
-                "longitude": longitude / 1e7 if here else None,
-                "attributes": orjson.loads(attributes) if attributes else {},
+                "latitude": None if latitude_e7 == absent_e7 else latitude_e7 / 1e7,
+                "longitude": None if longitude_e7 == absent_e7 else longitude_e7 / 1e7,
+                "attributes": json.loads(attributes) if attributes else {},
             }
-        )
-    return found
+            selection.events.append(Outgoing(identifier, _to_json(event)))
+    return selection
 
 
-def event_id(device_id: str, kind: str, time_ms: int, subject: str) -> str:
-    """What is the same whenever an event is sent: 128 bits over its identity, hexadecimal."""
-    identity = "\x00".join((device_id, kind, str(time_ms), subject))
-    return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+def _to_json(event: dict[str, Any]) -> bytes:
+    """JSON in UTF-8; what orjson refuses (integers above 64 bits) goes the slow way."""
+    try:
+        return orjson.dumps(event)
+    except TypeError:
+        return json.dumps(event, separators=(",", ":")).encode()
 
 
-def signature(secret: bytes, timestamp: int, body: bytes) -> str:
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Events of one request. records: how many records are done with once it is; their last events may be earlier."""
+
+    events: Sequence[Outgoing]
+    records: int
+
+    @property
+    def id(self) -> str:
+        """SHA-256 over the ids of its events, hexadecimal."""
+        return hashlib.sha256("\n".join(event.id for event in self.events).encode()).hexdigest()
+
+    def body(self) -> bytes:
+        """The body of its request."""
+        return b'{"events":[' + b",".join(event.text for event in self.events) + b"]}"
+
+
+def deliveries(
+    records: Sequence[Sequence[Outgoing]], most_events: int, most_bytes: int = BODY_BYTES
+) -> Iterator[Delivery]:
+    """Cut the events of consecutive records into requests, order kept; the last one may have no events.
+
+    A request has at most most_events events and most_bytes bytes of them, but at least one event.
+    """
+    taken: list[Outgoing] = []
+    size = done = 0
+    for record in records:
+        for event in record:
+            if taken and (len(taken) == most_events or size + len(event.text) > most_bytes):
+                yield Delivery(taken, done)
+                taken, size, done = [], 0, 0
+            taken.append(event)
+            size += len(event.text)
+        done += 1
+    if done:
+        yield Delivery(taken, done)
+
+
+def signature(secret: bytes, timestamp_s: int, body: bytes) -> str:
     """The value of Lodestream-Signature."""
-    return "v1=" + hmac.new(secret, b"%d." % timestamp + body, hashlib.sha256).hexdigest()
+    return "v1=" + hmac.new(secret, b"%d." % timestamp_s + body, hashlib.sha256).hexdigest()
 
 
-def delays_s(most_s: float, noise: random.Random) -> Iterator[float]:
-    """Waits between tries: doubling up to most_s, each anywhere up to that (full jitter), so that nobody falls in step."""
-    bound_s = RETRY_FIRST_S
-    while True:
-        yield noise.uniform(0.0, min(bound_s, most_s))
-        bound_s = min(bound_s * 2, most_s)
+class Verdict(StrEnum):
+    """What an answer means."""
+
+    TAKEN = "taken"
+    NOT_NOW = "not_now"
+    REFUSED = "refused"
 
 
-class Webhook:
-    """One endpoint; deliveries of different partitions go side by side."""
+def judge(status: int) -> Verdict:
+    """What an HTTP status means for a request."""
+    if 200 <= status < 300:
+        return Verdict.TAKEN
+    return Verdict.NOT_NOW if status in NOT_NOW or status >= 500 else Verdict.REFUSED
 
-    def __init__(
-        self,
-        url: str,
-        secret: str,
-        wanted: Filter,
-        timeout_s: float,
-        batch: int,
-        retry_max_s: float,
-        metrics: WebhookMetrics,
-    ) -> None:
-        self._url = url
-        self._secret = secret.encode()
-        self._wanted = wanted
-        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
-        self._batch = batch
-        self._retry_max_s = retry_max_s
-        self._metrics = metrics
-        self._noise = random.Random()
-        self._session: aiohttp.ClientSession | None = None
 
-    async def deliver(self, batch: EventBatch) -> None:
-        """Deliver the events of one record; returns when each is taken, or refused for good."""
-        events = events_of(batch, self._wanted)
-        for start in range(0, len(events), self._batch):
-            await self._post(events[start : start + self._batch])
+def backoff_s(tries: int, most_s: float, draw: float) -> float:
+    """The wait after so many failed tries: exponential up to most_s with full jitter; draw is from 0 up to 1.
 
-    async def stop(self) -> None:
-        """Close connections; what is under way is given up, and delivered again after the restart."""
-        if self._session is not None:
-            await self._session.close()
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015.
+    """
+    return draw * min(most_s, RETRY_FIRST_S * 2.0 ** min(tries - 1, 32))
 
-    async def _post(self, events: list[dict[str, Any]]) -> None:
-        body = orjson.dumps({"events": events})
-        delivery = hashlib.sha256("".join(event["id"] for event in events).encode()).hexdigest()[:32]
-        wrong = 0
-        self._metrics.waiting.inc()
-        try:
-            for delay_s in delays_s(self._retry_max_s, self._noise):
-                status, wait_s = await self._try(body, delivery)
-                if status is not None and 200 <= status < 300:
-                    self._count(events)
-                    return
-                if status is not None and status < 500 and status not in TRIED_AGAIN:
-                    wrong += 1
-                    if wrong >= WRONG_TRIES:
-                        log.error(
-                            "webhook: delivery %s was refused with %s: %s events are passed over",
-                            delivery,
-                            status,
-                            len(events),
-                        )
-                        self._metrics.refused.inc(len(events))
-                        return
-                await asyncio.sleep(max(delay_s, min(wait_s, self._retry_max_s)))
-        finally:
-            self._metrics.waiting.dec()
 
-    async def _try(self, body: bytes, delivery: str) -> tuple[int | None, float]:
-        """One request: (status, or None without an answer; how long the receiver asks to wait, s)."""
-        if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout)
-        timestamp = int(time.time())
-        headers = {
-            "Content-Type": "application/json",
-            "User-Agent": USER_AGENT,
-            "Lodestream-Delivery": delivery,
-            "Lodestream-Timestamp": str(timestamp),
-        }
-        if self._secret:
-            headers["Lodestream-Signature"] = signature(self._secret, timestamp, body)
-        began = time.monotonic()
-        try:
-            async with self._session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer:
-                self._metrics.seconds.observe(time.monotonic() - began)
-                self._metrics.requests.labels(f"{answer.status // 100}xx").inc()
-                asked = answer.headers.get("Retry-After", "")
-                return answer.status, float(asked) if asked.isdecimal() else 0.0
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            log.warning("webhook: no answer (%s); trying again", type(error).__name__)
-            self._metrics.requests.labels("no_answer").inc()
-            return None, 0.0
+def retry_after_s(text: str, now_s: float) -> float:
+    """What a Retry-After header asks for (RFC 9110, 10.2.3: seconds or a date), s from now; 0 when it is none."""
+    text = text.strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    try:
+        date = parsedate_to_datetime(text)
+    except ValueError:
+        return 0.0
+    return max(0.0, (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now_s)
 
-    def _count(self, events: list[dict[str, Any]]) -> None:
-        self._metrics.events.inc(len(events))
-        now_ms = time.time() * 1000
-        for event in events:
-            self._metrics.ages.observe(max(0.0, (now_ms - event["received_ms"]) / 1000))
+
+def missing_before(offset: int, expected: int, log_start: int) -> int:
+    """How many records before `offset` retention removed undelivered; 0 when it is the expected one or one sent before.
+
+    Raises OffsetError when records that are still in the log were left out.
+    """
+    if offset <= expected:
+        return 0
+    if log_start < offset:
+        raise OffsetError(f"read offset {offset}, expected {expected}: the log begins at {log_start}")
+    return offset - expected

@@ -114,6 +114,26 @@ def test_history_equals_what_the_right_decoder_would_have_stored(line: Line) -> 
     assert wrong[0] != expected[0]
     assert wrong[1] != expected[1]
 
+    # what was rejected, for people
+    out = lodestream("rejected", "--clickhouse", line.url, "--since", "1h")
+    assert "h02  bad_coordinates  from 127.0.0.1, " in out
+    assert "broken on purpose" in out
+    assert "0000  2a 48 51 2c" in out  # *HQ,
+    (group,) = map(json.loads, lodestream("rejected", "--clickhouse", line.url, "--format", "json").splitlines())
+    assert group["count"] >= FRAMES_EACH
+    assert "nothing was rejected" in lodestream("rejected", "--clickhouse", line.url, "--protocol", "gt06")
+    assert "unknown reason" in lodestream("rejected", "--clickhouse", line.url, "--reason", "x", code=2)
+
+    # tried again alone: a first run takes only what was refused
+    again = as_json(replay(line, "--to", to, "--rejected", "--format", "json"))
+    assert again["positions"] == {"h02": group["count"]}
+    assert again["withdrawn"]["rejected"] == group["count"]
+    assert line.query(refused) == [(0,)]
+    after = stored(line, to_ms)
+    assert wrong[0] < after[0]
+    assert len(after[0]) == len(wrong[0]) + group["count"]
+    wrong = after
+
     # what a dry run says
     dry = as_json(replay(line, "--to", to, "--dry-run", "--format", "json"))
     appear, _, vanish = dry["positions"]["groups"]["h02"]
@@ -141,12 +161,12 @@ def test_history_equals_what_the_right_decoder_would_have_stored(line: Line) -> 
     command += ["--behind", str(BEHIND_S), "--speed-limit", str(SPEED_LIMIT), "--to", to]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as killed:
         assert killed.stderr is not None
-        assert killed.stderr.readline().startswith("run 1:")
+        assert killed.stderr.readline().startswith("run 2:")
         time.sleep(random.Random(1).uniform(0.2, 1.0))
         killed.kill()
-    out = replay(line, "--resume", "1", "--format", "json")
+    out = replay(line, "--resume", "2", "--format", "json")
     result = as_json(out)
-    assert result["run"] == 1
+    assert result["run"] == 2
     assert result["withdrawn"]["positions"] > 0
     found = stored(line, to_ms)
     assert found[0] == expected[0]
@@ -156,7 +176,7 @@ def test_history_equals_what_the_right_decoder_would_have_stored(line: Line) -> 
     assert line.query("SELECT countIf(replayed) > 0 FROM lodestream.events") == [(1,)]
 
     # it is finished, and further ones change nothing
-    assert "run 1 is finished" in replay(line, "--resume", "1", code=2)
+    assert "run 2 is finished" in replay(line, "--resume", "2", code=2)
     assert "nothing would change" in replay(line, "--to", to, "--dry-run")
     replay(line, "--to", to)
     assert stored(line, to_ms) == found

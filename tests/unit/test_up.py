@@ -13,10 +13,12 @@ import psutil
 import pytest
 
 from deploy.local import logs, plan, preflight
+from deploy.local.counters import Page
 from deploy.local.errors import UpError
 from deploy.local.orphans import ProcessList
 from deploy.local.plan import Options
 from deploy.local.preflight import DataLock, Port
+from deploy.local.webhook import WebhookWatch
 
 # Options and plan
 
@@ -58,6 +60,47 @@ def test_settings_of_the_plan_are_known_to_the_processes(tmp_path: Path) -> None
     assert load(GatewaySettings, "GATEWAY_", specs["gateway"].environment).host == "0.0.0.0"
     assert load(WorkerSettings, "WORKER_", specs["track"].environment).speed_limit_kmh == 110.0
     assert load(WorkerSettings, "WORKER_", specs["sink"].environment).role == "sink"
+
+
+def test_a_webhook_is_one_more_worker_that_alone_knows_the_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from processors.settings import WorkerSettings
+    from schemas.clients.settings import load
+
+    monkeypatch.setenv("LODESTREAM_WEBHOOK_SECRET", "hush")
+    assert "webhook" not in {spec.name for spec in plan.make_plan(Options(), tmp_path).specs}
+    made = plan.make_plan(Options(webhook="https://example.org/hooks/token"), tmp_path)
+    environments = {spec.name: spec.environment for spec in made.specs}
+    settings = load(WorkerSettings, "WORKER_", environments["webhook"])
+    assert (settings.role, settings.webhook_url) == ("webhook", "https://example.org/hooks/token")
+    assert settings.webhook_secret == "hush"
+    assert "webhook" in made.metrics_urls
+    assert dict(made.places)["webhook"] == "https://example.org", "a path may be a secret"
+    assert not any("hush" in environment.values() for name, environment in environments.items() if name != "webhook")
+    monkeypatch.delenv("LODESTREAM_WEBHOOK_SECRET")
+    monkeypatch.setenv("WORKER_WEBHOOK_SECRET", "own")
+    specs = {spec.name: spec for spec in plan.make_plan(Options(webhook="https://example.org/"), tmp_path).specs}
+    assert load(WorkerSettings, "WORKER_", specs["webhook"].environment).webhook_secret == "own"
+    with pytest.raises(UpError, match="--webhook: no address to post to"):
+        Options(webhook="example.org").check()
+
+
+def test_what_becomes_of_the_webhook_is_told_once(tmp_path: Path) -> None:
+    def page(retry_s: float, refused: int) -> Page:
+        return Page({"webhook_retry_seconds": [({}, retry_s)], "webhook_refused_total": [({}, refused)]})
+
+    watch = WebhookWatch(tmp_path / "webhook.log")
+    assert watch.sentences(None) == []
+    assert watch.sentences(page(3, 0)) == []
+    (away,) = watch.sentences(page(11, 0))
+    assert "takes nothing" in away
+    assert "webhook.log" in away
+    assert watch.sentences(page(12, 0)) == []
+    again, refused = watch.sentences(page(0, 2))
+    assert "takes events again" in again
+    assert "refused events" in refused
+    assert watch.sentences(page(0, 2)) == []
 
 
 def test_no_devices_no_fleet(tmp_path: Path) -> None:
