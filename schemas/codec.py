@@ -97,17 +97,17 @@ class RecordCodec:
         self.header = MARKER + schema.fingerprint
         self._types = named_types(schema.declaration)
         self._record_class = record_class
-        self._to, self._from = self._record(schema.declaration, record_class)
+        self.to_avro, self.from_avro = self._record(schema.declaration, record_class)
 
     def encode(self, record: Any) -> bytes:
         stream = io.BytesIO()
         stream.write(self.header)
-        fastavro.schemaless_writer(stream, self.schema.parsed, self._to(record), strict=True)
+        fastavro.schemaless_writer(stream, self.schema.parsed, self.to_avro(record), strict=True)
         return stream.getvalue()
 
     def decode(self, writer: Schema, body: bytes) -> Any:
         reader = None if writer is self.schema else self.schema.parsed
-        return self._from(fastavro.schemaless_reader(io.BytesIO(body), writer.parsed, reader))
+        return self.from_avro(fastavro.schemaless_reader(io.BytesIO(body), writer.parsed, reader))
 
     def _record(self, declaration: dict[str, Any], record_class: type[Any]) -> tuple[ToAvro, FromAvro]:
         """Converters between a dataclass and the mapping that fastavro takes; nested records recurse."""

@@ -9,6 +9,7 @@ import click
 
 from deploy.cli.derive_commands import derive
 from deploy.cli.events_commands import events
+from deploy.cli.frames_commands import frames
 from deploy.cli.options import BOOTSTRAP, CLICKHOUSE
 from deploy.cli.rejected_commands import rejected
 from deploy.cli.replay_commands import replay
@@ -251,7 +252,7 @@ def status(bootstrap: str, url: str, metrics: tuple[str, ...]) -> None:
     sys.exit(run(bootstrap, url, list(metrics)))
 
 
-for command in (derive, devices, groups, geofences, events, replay, rejected):
+for command in (derive, devices, groups, geofences, events, replay, rejected, frames):
     cli.add_command(command)
 
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, fields
 from itertools import compress
 from typing import Any, TypeVar
 
-from schemas.records import Entries, FrameBatch, Frames
+from schemas.records import Entries, FrameBatch
 
 DAY_MS = 86_400_000
 BEHIND_MS = 120_000
@@ -52,18 +52,23 @@ def chosen(table: T, wanted: list[bool]) -> T:
     return type(table)(**columns)
 
 
+def cut(batch: FrameBatch, frames: list[bool], entries: list[bool]) -> FrameBatch:
+    """A record with some of its frames and entries; ticks and sessions stay as they are."""
+    before = [0]
+    for kept in frames:
+        before.append(before[-1] + kept)
+    left: Entries = chosen(batch.entries, entries)
+    left.at = [before[at] for at in left.at]
+    return FrameBatch(
+        batch.gateway, batch.partition, batch.ticks_ms, batch.sessions, chosen(batch.frames, frames), left
+    )
+
+
 def narrowed(batch: FrameBatch, device_ids: frozenset[str]) -> FrameBatch:
-    """A record with the frames and entries of some devices only; ticks stay. Sessions are kept as they are.
+    """A record with the frames and entries of some devices only.
 
     Frames without a device stay as well: today's detection may find whose they are.
     """
-    keep = [not device_id or device_id in device_ids for device_id in batch.frames.device_id]
-    if all(keep) and all(device_id in device_ids for device_id in batch.entries.device_id):
-        return batch
-    before = [0]
-    for kept in keep:
-        before.append(before[-1] + kept)
-    entries: Entries = chosen(batch.entries, [device_id in device_ids for device_id in batch.entries.device_id])
-    entries.at = [before[at] for at in entries.at]
-    frames: Frames = chosen(batch.frames, keep)
-    return FrameBatch(batch.gateway, batch.partition, batch.ticks_ms, batch.sessions, frames, entries)
+    frames = [not device_id or device_id in device_ids for device_id in batch.frames.device_id]
+    entries = [device_id in device_ids for device_id in batch.entries.device_id]
+    return batch if all(frames) and all(entries) else cut(batch, frames, entries)

@@ -138,7 +138,7 @@ def test_every_view_collapses_repeats() -> None:
 
 def test_durable_tables_are_synced() -> None:
     tables = re.findall(r"CREATE TABLE.*?(?=\nCREATE|\Z)", SQL, re.DOTALL)
-    assert len(tables) == 7
+    assert len(tables) == 8
     for table in tables:
         for setting in ("fsync_after_insert = 1", "fsync_part_directory = 1", "min_rows_to_fsync_after_merge = 1"):
             assert setting in table
