@@ -25,7 +25,9 @@ def derive(file: str, rules_file: str | None, positions: bool, keep_going: bool,
     A line of FILE (- is standard input) is one of
       {"device_id": "a", "time_ms": 1768471872000, "latitude": 51.5, "longitude": -0.12, "speed_kmh": 50, ...}
           a position: the names of the view `positions`; what is missing is not told. Without received_ms it arrives
-          with its own time, or with the newest time of the lines before it.
+          with its own time, or with the newest time of the lines before it. "level_alarms" says which alarms the line tells
+          of as states, set or not; else these are taken for states where the line has "alarms": door, low_battery,
+          low_power, power_cut, power_off, fault, jamming, gps_antenna_cut, temperature, bonnet. All others are pulses.
       {"tick_ms": 1768471880000}
           the clock: silence, dwell and inactivity are told by it alone. More than 30 s between two ticks mean that the
           line was down.

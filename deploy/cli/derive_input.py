@@ -40,6 +40,21 @@ IGNORED = frozenset({"flags", "moving"})
 OWN = ("device_id", "protocol", "time_ms", "received_ms", "clock", "session_id", "frame_key", "revision", "attributes")
 KNOWN = frozenset((*OWN, *TIMES, *NUMBERS, *WHOLE, *SWITCHES, *NAMES, *LISTS)) | IGNORED
 UNKNOWN_KEPT = 100
+STATES = frozenset(
+    (
+        "bonnet",
+        "door",
+        "fault",
+        "gps_antenna_cut",
+        "jamming",
+        "low_battery",
+        "low_power",
+        "power_cut",
+        "power_off",
+        "temperature",
+    )
+)
+"""Alarms that are states of a thing: a line with alarms that does not say which of them are levels tells of these."""
 ARRIVAL = frozenset({"received_ms", "session_id", "frame_key", "revision", "protocol"}) | IGNORED
 """What tells nothing of the report itself: the same report sent again may differ in it."""
 
@@ -134,7 +149,8 @@ def _position(row: dict[str, Any]) -> Position:
     values |= {name: _number(row, name) for name in NUMBERS}
     values |= {name: _whole(row, name) for name in WHOLE}
     values |= {name: _switch(row, name) for name in SWITCHES}
-    alarms, levels, silent = (_names(row, name) for name in NAMES)
+    alarms, told, silent = (_names(row, name) for name in NAMES)
+    levels = STATES if "alarms" in row and row.get("level_alarms") is None else frozenset(told)
     time_ms = _time(row, "time_ms")
     placed = values["latitude"] is not None and values["longitude"] is not None
     if values["fix_time_ms"] is None and values["device_time_ms"] is None and time_ms is not None:
@@ -154,7 +170,7 @@ def _position(row: dict[str, Any]) -> Position:
         **values,
         clock=clock,
         alarms=alarms,
-        level_alarms=frozenset(levels),
+        level_alarms=levels,
         silent_alarms=frozenset(silent),
         attributes=_attributes(row),
     )

@@ -135,6 +135,18 @@ def test_level_alarms_are_told_by_the_line() -> None:
     assert [e["kind"] for e in events(lines) if e.get("subject")] == ["alarm_raised", "alarm_cleared"]
 
 
+def test_alarms_that_are_states_are_raised_once_also_when_the_line_does_not_say_so() -> None:
+    alarms = [[], ["low_battery", "vibration"], ["low_battery", "vibration"], ["low_battery"], []]
+    lines = [line(60 * n, None, alarms=names) for n, names in enumerate(alarms)]
+    assert [(e["kind"], e["subject"], (e["time_ms"] - T0) // 1000) for e in events(lines) if e.get("subject")] == [
+        ("alarm_raised", "vibration", 60),
+        ("alarm_raised", "low_battery", 60),
+        ("alarm_raised", "vibration", 120),
+        ("alarm_cleared", "low_battery", 240),
+    ]
+    assert not [e for e in events([line(0), line(60)]) if e["kind"].startswith(("alarm", "power"))]
+
+
 def test_rules_of_a_file(tmp_path: Path) -> None:
     ring = [[9.9, 50.005], [10.1, 50.005], [10.1, 50.02], [9.9, 50.02], [9.9, 50.005]]
     depot = {"type": "Feature", "id": "depot", "geometry": {"type": "Polygon", "coordinates": [ring]}, "properties": {}}
