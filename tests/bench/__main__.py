@@ -1,10 +1,10 @@
 """`make bench`: what the line costs and how fast it is, on this machine, as a table and as JSON.
 
-    python -m tests.bench [micro] [derive] [recovery] [line] [idle] [connections] [--seconds N] [--devices N] [--out FILE]
+    python -m tests.bench [PART ...] [--seconds N] [--devices N] [--out FILE]
 
-Without names all parts run. micro: microseconds per frame of each stage. derive: step() and the geofence index. recovery:
-a worker that loads 100,000 devices. line: a simulated fleet over loopback into the
-whole line, until every frame is queryable. idle: one device, one frame a second. connections: memory of 5,000 idle ones.
+Without parts all run. micro: microseconds per frame of each stage. derive: step() and the geofence index. replay: frames
+decoded again. recovery: a worker that loads 100,000 devices. line: a simulated fleet over loopback into the whole line,
+until every frame is queryable. idle: one device, one frame a second. connections: memory of 5,000 idle ones.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tests.bench import derive, line, machine, micro, recovery
+from tests.bench import derive, line, machine, micro, recovery, replay
 
-PARTS = ("micro", "derive", "recovery", "line", "idle", "connections")
+PARTS = ("micro", "derive", "replay", "recovery", "line", "idle", "connections")
 
 
 def main() -> int:
@@ -40,6 +40,8 @@ def main() -> int:
             result["micro"] = micro.run()
         if "derive" in parts:
             result["derive"] = derive.run()
+        if "replay" in parts:
+            result["replay"] = replay.run()
         if "recovery" in parts:
             result["recovery"] = recovery.run(Path(folder) / "recovery")
         if "line" in parts:

@@ -52,7 +52,7 @@ def run() -> dict[str, Any]:
 def stages(protocol: str) -> dict[str, float]:
     """One protocol. session: all that the port does with a chunk of one frame, identity and reply included."""
     payloads = samples(protocol, FRAMES)
-    outs = _receive(payloads)
+    outs = receive(payloads)
     batch = Batch()
     for out in outs:
         batch.add_frame(out)
@@ -70,7 +70,7 @@ def stages(protocol: str) -> dict[str, float]:
     found = {
         "detect": best_us(lambda: [detect(p, 0, "tcp", False) for p in payloads], FRAMES),
         "split": best_us(lambda: [module.split(p, 0, facts, True) for p in payloads], FRAMES),
-        "session": best_us(lambda: _receive(payloads), FRAMES),
+        "session": best_us(lambda: receive(payloads), FRAMES),
         "decode": best_us(lambda: [decoder.decode(f) for f in frames], FRAMES),
         "step": best_us(lambda: _derive(reports, rules), len(reports)) if protocol in VARIED else float("nan"),
         "frames_encode": best_us(lambda: codec.encode(record), FRAMES),
@@ -82,7 +82,8 @@ def stages(protocol: str) -> dict[str, float]:
     return {"detect_split_decode": round(found["detect"] + found["split"] + found["decode"], 2)} | found
 
 
-def _receive(payloads: list[bytes]) -> list[OutFrame]:
+def receive(payloads: list[bytes]) -> list[OutFrame]:
+    """Frames as the port makes them of one chunk each."""
     session = Session("bench", "192.0.2.1:1", "tcp", 0, Aliases())
     session.facts.device_id = "bench"  # protocols whose frames carry no id are measured behind their login
     return [out for n, payload in enumerate(payloads) for out in session.receive(payload, 1_768_471_872_000 + n).frames]
