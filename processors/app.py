@@ -35,6 +35,7 @@ def build_app(settings: WorkerSettings) -> Any:
         # While what a sink writes to is away, nothing is fetched once all buffers are full. aiokafka would take that for
         # a dead consumer after this time and leave the group, and then neither side goes on: heartbeats tell who lives.
         broker_max_poll_interval=NEVER_S,
+        stream_processing_timeout=NEVER_S,  # else it is told as an error, again and again
         # A restart with the same id takes its partitions back at once instead of after the session timeout.
         consumer_group_instance_id=f"{settings.group}-{settings.role}-{settings.id}",
         consumer_auto_offset_reset="earliest",

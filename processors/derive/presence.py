@@ -37,11 +37,12 @@ def hear(state: DeviceState, received_ms: int, session: int) -> list[Event]:
 
 
 def close(state: DeviceState, time_ms: int, session: int) -> list[Event]:
-    """Note the end of a connection; the events are device_offline, or none."""
-    if state.presence != ONLINE or (session and state.session and session != state.session):
+    """Note the end of a connection; the events are device_offline, or none: one that ended before the device was last heard
+    is not the newest."""
+    if state.presence != ONLINE or time_ms < state.heard_ms or (session and state.session and session != state.session):
         return []
     state.presence = OFFLINE
-    state.heard_ms = max(state.heard_ms, time_ms)
+    state.heard_ms = time_ms
     return [Event(state.device_id, "device_offline", time_ms, received_ms=time_ms)]
 
 

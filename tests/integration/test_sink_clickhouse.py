@@ -87,15 +87,16 @@ def test_migrations_apply_once_and_refuse_changes(url: str, tmp_path: Path) -> N
     assert table(client, "SELECT engine FROM system.databases WHERE name = 'lodestream'") == [("Atomic",)]
     for path in MIGRATIONS_DIRECTORY.glob("*.sql"):
         (tmp_path / path.name).write_text(path.read_text())
-    (tmp_path / "0008_broken.sql").write_text(
+    broken = f"{len(seen) + 1:04}_broken.sql"
+    (tmp_path / broken).write_text(
         "CREATE TABLE lodestream.fine (a Int8)\nENGINE = Memory;\n\nCREATE TABEL x;\n"
     )
-    with pytest.raises(MigrationError, match=r"0008_broken.sql, statement 2: .*Syntax error"):
+    with pytest.raises(MigrationError, match=rf"{broken}, statement 2: .*Syntax error"):
         migrate(client, directory=tmp_path)
-    assert pending(client, tmp_path) == ["0008_broken.sql"]
-    (tmp_path / "0008_broken.sql").write_text("SELECT 1;\n")
-    assert migrate(client, directory=tmp_path) == ["0008_broken.sql"]
-    with pytest.raises(MigrationError, match=r"newer version: 0008_broken.sql"):
+    assert pending(client, tmp_path) == [broken]
+    (tmp_path / broken).write_text("SELECT 1;\n")
+    assert migrate(client, directory=tmp_path) == [broken]
+    with pytest.raises(MigrationError, match=rf"newer version: {broken}"):
         pending(client)
     (tmp_path / "0004_events.sql").write_text("SELECT 2;\n")
     with pytest.raises(MigrationError, match=r"changed since .*0004_events.sql"):

@@ -77,6 +77,13 @@ def test_an_older_connection_that_is_given_up_later_means_nothing() -> None:
     assert line.feed(closed(120, 2)) == [("device_offline", 120)]
 
 
+def test_a_closing_that_is_older_than_the_last_sign_of_life_means_nothing() -> None:
+    line = Line()
+    line.feed(opened(0, 0), heard(50, 0))
+    assert line.feed(closed(49, 0)) == []
+    assert line.feed(closed(50, 0)) == [("device_offline", 50)]
+
+
 def test_silence_is_told_by_the_clock_alone() -> None:
     line = Line()
     line.tick(0, 10)
