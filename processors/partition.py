@@ -53,6 +53,7 @@ PART_BYTES = 700 * 1024
 """Packed size at which an output record is cut: below 1 MiB with its states and a margin for the estimate."""
 STATE_BYTES = 340
 RECENT_ENTRY_BYTES = RECENT_ENTRY.size
+DUPLICATE = int(Flag.DUPLICATE)
 PROBATION_REPORTS = 5
 PROBATION_DEVICES = 5_000
 """Devices with fewer reports than PROBATION_REPORTS whose state a partition keeps: made-up ids cannot fill the memory.
@@ -321,7 +322,7 @@ class _Run:
             key = frame_key(position, index, received_ms, content)
             report = Report(position, device_id, frame.protocol, received_ms, key, decoder.REVISION, session)
             derived = _apart(report) if quarantined else self._step(device_id, report)
-            if derived is None or derived.flags & Flag.DUPLICATE:
+            if derived is None or derived.flags & DUPLICATE:
                 counts.duplicates += 1  # the row stands already, with the same id
                 continue
             rows = self._parts[-1]

@@ -49,11 +49,14 @@ class Fleet:
 
     def step(self, device_id: str, entry: Entry) -> Step:
         """Apply an entry of one device."""
-        before = self.changed.get(device_id) or self._states.get(device_id) or DeviceState.new(device_id)
-        result = step(before, entry, self.rules)
+        own = self.changed.get(device_id)
+        before = own or self._states.get(device_id) or DeviceState.new(device_id)
+        result = step(before, entry, self.rules, own is not None)
         if result.state is not before:
             self.changed[device_id] = result.state
             self._unscheduled.add(device_id)
+        elif own is not None:
+            self._unscheduled.add(device_id)  # it may have changed where it stands
         return result
 
     def tick(self, tick_ms: int) -> list[Outcome]:

@@ -61,10 +61,13 @@ class Step(NamedTuple):
     derived: Derived | None
 
 
-def step(state: DeviceState, entry: Entry, rules: Rules) -> Step:
-    """Apply one entry of the device that `state` is of. Never raises for what a device sent."""
+def step(state: DeviceState, entry: Entry, rules: Rules, is_own: bool = False) -> Step:
+    """Apply one entry of the device that `state` is of. Never raises for what a device sent.
+
+    is_own: the state is a copy that nobody else holds: a report may change it instead of another copy.
+    """
     if isinstance(entry, Report):
-        return _report(state, entry, rules)
+        return _report(state, entry, rules, is_own)
     if isinstance(entry, Tick):
         return _tick(state, entry, rules)
     after = copy_of(state)
@@ -86,7 +89,7 @@ def _tick(before: DeviceState, tick: Tick, rules: Rules) -> Step:
     return Step(state if events else before, events, None)
 
 
-def _report(before: DeviceState, report: Report, rules: Rules) -> Step:
+def _report(before: DeviceState, report: Report, rules: Rules, is_own: bool) -> Step:
     parameters = rules.parameters(before.device_id)
     literal = literal_time_ms(report.position)
     for first_ms in recent_times(before.recent, report.frame_key):
@@ -94,16 +97,16 @@ def _report(before: DeviceState, report: Report, rules: Rules) -> Step:
             derived = _derived_again(before, report.position, first_ms, literal)
             if not is_news(before, report.received_ms, report.session):
                 return Step(before, [], derived)
-            state = copy_of(before)
+            state = before if is_own else copy_of(before)
             return Step(state, hear(state, report.received_ms, report.session), derived)
-    return _new_report(before, report, parameters, rules, literal)
+    return _new_report(before if is_own else copy_of(before), report, parameters, rules, literal)
 
 
-def _new_report(before: DeviceState, report: Report, parameters: Parameters, rules: Rules, literal: int | None) -> Step:
-    state = copy_of(before)
+def _new_report(state: DeviceState, report: Report, parameters: Parameters, rules: Rules, literal: int | None) -> Step:
+    """Apply a report to a state that may be changed. What a report does not tell is not asked for: most tell little."""
     position = report.position
     online = []
-    if is_news(before, report.received_ms, report.session):
+    if is_news(state, report.received_ms, report.session):
         online = hear(state, report.received_ms, report.session)
     time_ms, flags = judge_time(state, report, literal, parameters)
     if literal is not None and state.fix_time_ms != ABSENT_I8:
@@ -115,18 +118,37 @@ def _new_report(before: DeviceState, report: Report, parameters: Parameters, rul
     late = bool(flags & LATE)
     reading = read(state, position, report.received_ms, time_ms, late, parameters)
     reading.events = online
-    derive_maintenance(state, reading, parameters)
-    derive_ignition(state, reading)
-    derive_alarms(state, reading)
-    derive_power(state, reading, parameters)
-    derive_fuel(state, reading, parameters)
-    if position.attributes:
+    attributes = position.attributes
+    if (
+        position.ignition is not None
+        or state.running_ms != ABSENT_I8
+        or parameters.maintenance_distance_m is not None
+        or position.odometer_m is not None
+        or "engine_hours_h" in attributes
+    ):
+        derive_maintenance(state, reading, parameters)
+        derive_ignition(state, reading)
+    if position.alarms or position.level_alarms:
+        derive_alarms(state, reading)
+        derive_power(state, reading, parameters)
+    elif position.power_v is not None:
+        derive_power(state, reading, parameters)
+    if position.fuel_percent is not None or "fuel_l" in attributes:
+        derive_fuel(state, reading, parameters)
+    if attributes:
         derive_driver(state, reading)
         derive_command_result(reading)
     if reading.is_fix:
-        derive_geofences(state, reading, parameters, rules)
+        if rules.fences.fences or state.fences or state.fences_revision != rules.fences.revision:
+            derive_geofences(state, reading, parameters, rules)
         derive_movement(state, reading, parameters)
-        derive_overspeed(state, reading, parameters, rules)
+        if (
+            parameters.speed_limit_kmh is not None
+            or state.overspeed_since_ms != ABSENT_I8
+            or state.fences
+            or "speed_limit_kmh" in attributes
+        ):
+            derive_overspeed(state, reading, parameters, rules)
         state.fix_time_ms = time_ms
         state.latitude_e7 = reading.latitude_e7
         state.longitude_e7 = reading.longitude_e7

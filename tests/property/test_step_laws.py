@@ -19,7 +19,7 @@ from processors.derive.fences import Fence, FenceIndex, fence_from
 from processors.derive.fleet import Fleet
 from processors.derive.geofences import visits_of
 from processors.derive.rules import Parameters, Rules
-from processors.derive.state import RECENT_ENTRIES, DeviceState, from_columns, merge, to_columns
+from processors.derive.state import RECENT_ENTRIES, DeviceState, copy_of, from_columns, merge, to_columns
 from processors.derive.step import Derived, step
 from schemas.codec import decode, encode
 from schemas.records import Event, Flag, Geofence, Position, Snapshot
@@ -398,3 +398,12 @@ def test_presence_follows_its_events(entries: list[Entry]) -> None:
             ]
     assert all((a == "device_online") != (b == "device_online") for a, b in pairwise(presence))
     assert presence[:1] in ([], ["device_online"])
+
+
+@given(streams())
+def test_a_state_of_ones_own_may_be_changed_and_gives_the_same(stream: list[Report]) -> None:
+    plain, own = DeviceState.new(DEVICE), DeviceState.new(DEVICE)
+    for report in stream:
+        first, second = step(plain, report, RULES), step(copy_of(own), report, RULES, is_own=True)
+        assert first == second
+        plain, own = first.state, second.state
