@@ -98,10 +98,17 @@ class FenceIndex:
 
         The segment goes the short way round the earth; one of 5 degrees and more touches nothing.
         """
-        row, column = latitude_a_e7 // CELL_E7, longitude_a_e7 // CELL_E7
-        here = row == latitude_b_e7 // CELL_E7 and column == longitude_b_e7 // CELL_E7
-        if here and self._cells.get(row * CELLS_KEPT + column) is EMPTY:
-            return []  # by far the most
+        row_a, column_a = latitude_a_e7 // CELL_E7, longitude_a_e7 // CELL_E7
+        row_b, column_b = latitude_b_e7 // CELL_E7, longitude_b_e7 // CELL_E7
+        if -1 <= row_b - row_a <= 1 and -1 <= column_b - column_a <= 1:  # by far the most, and nearly all see nothing
+            known = self._cells.get
+            if (
+                known(row_a * CELLS_KEPT + column_a) is EMPTY
+                and known(row_b * CELLS_KEPT + column_b) is EMPTY
+                and known(row_a * CELLS_KEPT + column_b) is EMPTY
+                and known(row_b * CELLS_KEPT + column_a) is EMPTY
+            ):
+                return []
         east_e7 = (longitude_b_e7 - longitude_a_e7 + EDGE_E7) % (2 * EDGE_E7) - EDGE_E7
         if abs(east_e7) >= LONG_LEG_E7 or abs(latitude_b_e7 - latitude_a_e7) >= LONG_LEG_E7:
             return []
