@@ -10,8 +10,9 @@ from typing import Any
 
 from processors.agents.rules import RulesReader
 from processors.agents.store import Slices, load
+from processors.frame_range import Counts, Outputs
 from processors.metrics import TrackMetrics
-from processors.partition import Accept, Counts, Outputs, Partition
+from processors.partition import Accept, Partition
 from processors.settings import WorkerSettings
 from schemas import codec
 from schemas.clients.producer import DurableProducer

@@ -196,9 +196,8 @@ class FenceIndex:
 
 def fence_from(geofence: Geofence, revision: int) -> Fence:
     """A fence of its record. Raises ValueError with the reason when its geometry or its figures are bad."""
-    from processors.derive.fence_shapes import (
-        shape_from,
-    )  # shapely takes its time to import: not where nobody has fences
+    # Not above: shapely takes its time to import, and most processes have no geofence.
+    from processors.derive.fence_geojson import shape_from
 
     for name in ("speed_limit_kmh", "dwell_s"):
         value = getattr(geofence, name)

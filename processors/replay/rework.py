@@ -12,7 +12,8 @@ from zlib import crc32
 from processors.decoders.registry import DECODERS
 from processors.derive.rules import Rules
 from processors.detect import redetect
-from processors.partition import Partition, frame_key
+from processors.frame_range import frame_key
+from processors.partition import Partition
 from processors.replay.selection import Place, Selection, chosen, narrowed
 from schemas.errors import DecodeError
 from schemas.records import EventBatch, Frame, FrameBatch, FrameKind, PositionBatch, RejectedBatch

@@ -17,7 +17,8 @@ from processors.derive.entries import Report
 from processors.derive.rules import Rules
 from processors.derive.state import DeviceState
 from processors.derive.step import step
-from processors.partition import Partition, frame_key
+from processors.frame_range import frame_key
+from processors.partition import Partition
 from schemas import codec
 from schemas.records import Frame, FrameBatch
 from tests.bench.samples import SAMPLES, VARIED, samples

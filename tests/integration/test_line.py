@@ -149,7 +149,9 @@ def test_alarms_and_overspeed_become_events(line: Line) -> None:
     for step, status in enumerate(("FFFFFFFF", "FFFFFFFE", "FFFFFFFF")):
         device.send(v1("8800123454", when + dt.timedelta(seconds=step), status))
         assert device.receive(10)
-    sql = "SELECT kind, subject FROM lodestream.events WHERE device_id = '8800123454' AND subject != '' ORDER BY time_ms"
+    sql = (
+        "SELECT kind, subject FROM lodestream.events WHERE device_id = '8800123454' AND subject != '' ORDER BY time_ms"
+    )
     wait_until(lambda: len(line.query(sql)) >= 2, 10, "both events")
     assert line.query(sql) == [("alarm_raised", "vibration"), ("alarm_cleared", "vibration")]
     device.close()

@@ -88,9 +88,7 @@ def test_migrations_apply_once_and_refuse_changes(url: str, tmp_path: Path) -> N
     for path in MIGRATIONS_DIRECTORY.glob("*.sql"):
         (tmp_path / path.name).write_text(path.read_text())
     broken = f"{len(seen) + 1:04}_broken.sql"
-    (tmp_path / broken).write_text(
-        "CREATE TABLE lodestream.fine (a Int8)\nENGINE = Memory;\n\nCREATE TABEL x;\n"
-    )
+    (tmp_path / broken).write_text("CREATE TABLE lodestream.fine (a Int8)\nENGINE = Memory;\n\nCREATE TABEL x;\n")
     with pytest.raises(MigrationError, match=rf"{broken}, statement 2: .*Syntax error"):
         migrate(client, directory=tmp_path)
     assert pending(client, tmp_path) == [broken]

@@ -99,7 +99,7 @@ def test_a_large_range_is_cut_into_parts_and_only_the_last_counts() -> None:
     partition = Partition(0, "test")
     merged = [(o, record) for o, record in enumerate(records)]
     outputs = partition.process(merged, RULES, 1)
-    import processors.partition as module
+    import processors.frame_range as module
 
     assert len(codec.encode(outputs.receipt)) < 1024 * 1024
     assert module.PART_BYTES < 1024 * 1024

@@ -6,7 +6,8 @@ from gateway.aliases import Aliases
 from gateway.batch import Batch
 from gateway.session import Session
 from processors.derive.rules import Rules
-from processors.partition import PROBATION_DEVICES, PROBATION_REPORTS, SLICES, Outputs, Partition
+from processors.frame_range import Outputs
+from processors.partition import PROBATION_DEVICES, PROBATION_REPORTS, SLICES, Partition
 from schemas.records import EntryKind, Flag, FrameBatch, FrameKind
 
 NOW_MS = 1_768_471_872_000  # 2026-01-15 10:11:12
