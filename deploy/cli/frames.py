@@ -9,13 +9,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 
+from deploy.cli.frames_redact import Redactor
 from deploy.cli.times import moment_ms
 from processors.replay.selection import cut
 from schemas import codec
@@ -128,15 +129,16 @@ def run(command: str, work: Callable[[], None]) -> int:
 # ---- export
 
 
-def export(bootstrap: str, output: str, options: dict[str, Any], limit: int) -> int:
+def export(bootstrap: str, output: str, options: dict[str, Any], limit: int, redact: bool) -> int:
     """Write what is wanted of the topic to a file: under its name only when it is whole."""
 
     def work() -> None:
         wanted, tally = Wanted.from_options(options), Tally("exported")
+        redactor = Redactor() if redact else None
         partitions = asyncio.run(partition_counts(bootstrap)).get(FRAMES)
         if not partitions:
             raise TopicMismatch(f"topic {FRAMES} does not exist: run `lodestream topics create`")
-        records = _as_iterator(_read_topic(bootstrap, partitions, wanted, limit), tally)
+        records = _as_iterator(_read_topic(bootstrap, partitions, wanted, limit), tally, redactor)
         if output == "-":
             write(sys.stdout.buffer, records, partitions)
         else:
@@ -148,11 +150,14 @@ def export(bootstrap: str, output: str, options: dict[str, Any], limit: int) -> 
             finally:
                 part.unlink(missing_ok=True)
         click.echo(tally.summary(), err=True)
+        if redactor is not None and redactor.left_out:
+            told = ", ".join(f"{name} {count:,}" for name, count in redactor.left_out.most_common())
+            click.echo(f"left out, for nothing proves that they could be redacted: {told}", err=True)
 
     return run("export", work)
 
 
-def _as_iterator(records: AsyncIterator[Archived], tally: Tally) -> Iterator[Archived]:
+def _as_iterator(records: AsyncIterator[Archived], tally: Tally, redactor: Redactor | None) -> Iterator[Archived]:
     """What an asynchronous reader gives, for a writer that is not."""
     with asyncio.Runner() as runner:
         while True:
@@ -160,6 +165,8 @@ def _as_iterator(records: AsyncIterator[Archived], tally: Tally) -> Iterator[Arc
                 record: Archived = runner.run(anext(records))  # type: ignore[arg-type]
             except StopAsyncIteration:
                 return
+            if redactor is not None:
+                record = replace(record, batch=redactor.batch(record.batch))
             tally.add(record.batch)
             yield record
 

@@ -32,20 +32,23 @@ def frames() -> None:
 @frames.command("export")
 @filters
 @click.option("--limit", default=0, help="Stop after about so many frames; 0: never.")
+@click.option("--redact", is_flag=True, help="Other ids, addresses and places; what cannot be proved so is left out.")
 @click.option("-o", "--output", required=True, help="The file; - is standard output.")
 @BOOTSTRAP
-def frames_export(output: str, limit: int, bootstrap: str, **options: Any) -> None:
+def frames_export(output: str, limit: int, redact: bool, bootstrap: str, **options: Any) -> None:
     """Write raw frames to a file, which gets its name when it is whole.
 
-    A file holds what devices sent, ids and places included: mind who gets it.
+    A file holds what devices sent, ids and places included: mind who gets it. With --redact ids become pseudonyms, peers
+    documentation addresses, and places move by whole degrees, the same ones in the whole file; a frame is kept only when
+    its decoder reads just that and nothing else that is private (cells, Wi-Fi, SIM cards, names, texts).
 
     \b
     Example: lodestream frames export --from 2026-01-01 --to 2026-02-01 -o january.avro
-    Example: lodestream frames export --from 1h --device 356938035643809 -o report.avro
+    Example: lodestream frames export --from 1h --device 356938035643809 --redact -o report.avro
     """
     from deploy.cli import frames as command
 
-    sys.exit(command.export(bootstrap, output, options, limit))
+    sys.exit(command.export(bootstrap, output, options, limit, redact))
 
 
 @frames.command("import")

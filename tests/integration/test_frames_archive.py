@@ -84,6 +84,16 @@ def test_frames_survive_a_file_and_another_partition_count(tmp_path: Path) -> No
         assert "no frames" in late
         assert START_MS < 1_768_521_600_000
 
+        # fit to be shown
+        out = lodestream("frames", "export", "-o", part, "--redact", "--kafka", one.bootstrap)
+        assert "left out, for nothing proves" in out
+        shown = [
+            json.loads(text) for text in lodestream("frames", "show", part, "--hex").splitlines() if text[0] == "{"
+        ]
+        assert 0 < len(shown) < len(sent)
+        assert not {row["device_id"] for row in shown} & {row[0] for row in sent}
+        assert not any(row[0] in bytes.fromhex(found["hex"]).decode() for row in sent[:50] for found in shown)
+
         # mistakes
         assert "holds records already" in lodestream("frames", "import", archive, "--kafka", two.bootstrap, code=2)
         assert "--yes" in lodestream("frames", "import", archive, "--kafka", two.bootstrap, code=2)
