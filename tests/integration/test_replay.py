@@ -12,10 +12,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from processors.derive.geometry import distance_m
 from processors.derive.rules import Parameters
 from processors.partition import Partition
 from processors.rulebook import RuleBook
@@ -80,6 +82,21 @@ def stored(line: Line, before_ms: int) -> tuple[set[tuple[Any, ...]], set[tuple[
 def replay(line: Line, *options: str, code: int = 0) -> str:
     where = ("--kafka", line.kafka.bootstrap, "--clickhouse", line.url, "--behind", str(BEHIND_S))
     return lodestream("replay", *where, "--speed-limit", str(SPEED_LIMIT), *options, code=code)
+
+
+def by_hand(line: Line, device_ids: tuple[str, ...]) -> list[tuple[Any, ...]]:
+    """The view daily of some devices, computed from the rows of positions."""
+    days: dict[tuple[str, dt.date], list[Any]] = {}
+    for device_id, time_ms, latitude, longitude, moving in line.query(
+        "SELECT device_id, time_ms, latitude, longitude, moving FROM lodestream.positions "
+        f"WHERE device_id IN {device_ids} ORDER BY device_id, time_ms"
+    ):
+        days.setdefault((device_id, time_ms.date()), []).append((latitude, longitude, moving))
+    found = []
+    for (device_id, _), rows in sorted(days.items()):
+        legs = [distance_m(*(round(value * 1e7) for value in (*a[:2], *b[:2]))) for a, b in pairwise(rows) if b[2]]
+        found.append((device_id, len(rows), len(rows), pytest.approx(sum(legs), rel=0.005, abs=1)))
+    return found
 
 
 def as_json(out: str) -> dict[str, Any]:
@@ -174,6 +191,11 @@ def test_history_equals_what_the_right_decoder_would_have_stored(line: Line) -> 
     assert found[2] == len(found[0]) + len(found[1]), "a row is shown twice"
     assert line.query(refused) == [(0,)]
     assert line.query("SELECT countIf(replayed) > 0 FROM lodestream.events") == [(1,)]
+
+    quiet = tuple(tracker.device_id for tracker in fleet(DEVICES, 1, 3, START)[len(live) :])  # no live traffic of these
+    columns = "device_id, positions, fixes, distance_m"
+    daily = line.query(f"SELECT {columns} FROM lodestream.daily WHERE device_id IN {quiet} ORDER BY device_id, day")
+    assert daily == by_hand(line, quiet)
 
     # it is finished, and further ones change nothing
     assert "run 2 is finished" in replay(line, "--resume", "2", code=2)
