@@ -38,6 +38,7 @@ EXIT_OFFSETS = 71
 DRAIN_S = 5.0
 OFFSETS_S = 1.0
 OFFSETS_TIMEOUT_S = 30.0
+PATIENCE_MS = 20
 
 
 class OffsetError(Exception):
@@ -271,7 +272,7 @@ class TableSink:
 
 async def log_ends(bootstrap: str, topic: str, partitions: int) -> dict[int, tuple[int, int]]:
     """(first offset in the log, the one after the last) of every partition of a topic."""
-    consumer = assigned_consumer(bootstrap)
+    consumer = assigned_consumer(bootstrap, PATIENCE_MS)
     places = [TopicPartition(topic, number) for number in range(partitions)]
     async with asyncio.timeout(OFFSETS_TIMEOUT_S):
         await consumer.start()

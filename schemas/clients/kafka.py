@@ -113,15 +113,19 @@ def _new_topic(topic: Topic, partitions: int, replication: int) -> NewTopic:
     return NewTopic(topic.name, partitions if topic.partitioned else 1, replication, topic_configs=config)
 
 
-def assigned_consumer(bootstrap: str) -> AIOKafkaConsumer:
-    """A consumer without a group: the caller assigns partitions and seeks. Reads only what is committed to the log."""
+def assigned_consumer(bootstrap: str, patience_ms: int = 500) -> AIOKafkaConsumer:
+    """A consumer without a group: the caller assigns partitions and seeks. Reads only what is committed to the log.
+
+    patience_ms: how long the broker holds a fetch that finds nothing (other requests wait behind it) and, up to 200 ms,
+    how long a request waits for metadata. Small for what starts, reads a little and ends.
+    """
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
-        fetch_max_wait_ms=500,
+        fetch_max_wait_ms=patience_ms,
         max_partition_fetch_bytes=4 * 1024 * 1024,
-        retry_backoff_ms=200,
+        retry_backoff_ms=min(patience_ms, 200),
         request_timeout_ms=REQUEST_TIMEOUT_MS,
     )
 
