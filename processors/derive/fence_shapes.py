@@ -136,19 +136,19 @@ class Circle:
     """All within a distance of a point."""
 
     def __init__(self, longitude: float, latitude: float, radius_m: float) -> None:
-        self._longitude, self._latitude, self._radius_m = longitude, latitude, radius_m
+        self.longitude, self.latitude, self.radius_m = longitude, latitude, radius_m
 
     def contains(self, longitude: float, latitude: float) -> bool:
-        return great_circle_m(longitude, latitude, self._longitude, self._latitude) <= self._radius_m
+        return great_circle_m(longitude, latitude, self.longitude, self.latitude) <= self.radius_m
 
     def distance_m(self, longitude: float, latitude: float) -> float:
-        return max(0.0, great_circle_m(longitude, latitude, self._longitude, self._latitude) - self._radius_m)
+        return max(0.0, great_circle_m(longitude, latitude, self.longitude, self.latitude) - self.radius_m)
 
     def covers(self, box: shapely.Polygon) -> bool:
         return all(self.contains(*corner) for corner in box.exterior.coords)
 
     def pieces(self) -> list[shapely.Geometry]:
-        return on_globe(_cap_box(self._longitude, self._latitude, self._radius_m))
+        return on_globe(_cap_box(self.longitude, self.latitude, self.radius_m))
 
     def first_touch(self, a: Point, b: Point) -> float | None:
         pieces = max(1, ceil(max(abs(b[0] - a[0]), abs(b[1] - a[1])) / FLAT_DEGREES))
@@ -162,7 +162,7 @@ class Circle:
         (ax, ay), (bx, by) = self._flat(a), self._flat(b)
         dx, dy = bx - ax, by - ay
         length, along = dx * dx + dy * dy, ax * dx + ay * dy
-        beyond = ax * ax + ay * ay - self._radius_m**2
+        beyond = ax * ax + ay * ay - self.radius_m**2
         if beyond <= 0:
             return 0.0
         root = along * along - length * beyond
@@ -173,9 +173,9 @@ class Circle:
 
     def _flat(self, point: Point) -> tuple[float, float]:
         """Metres east and north of the centre, azimuthal equidistant."""
-        away_m = great_circle_m(self._longitude, self._latitude, *point)
-        east = radians(point[0] - self._longitude)
-        here, there = radians(self._latitude), radians(point[1])
+        away_m = great_circle_m(self.longitude, self.latitude, *point)
+        east = radians(point[0] - self.longitude)
+        here, there = radians(self.latitude), radians(point[1])
         bearing = atan2(sin(east) * cos(there), cos(here) * sin(there) - sin(here) * cos(there) * cos(east))
         return away_m * sin(bearing), away_m * cos(bearing)
 
@@ -184,27 +184,29 @@ class Strip:
     """All within half a width of the great circles between the points of lines."""
 
     def __init__(self, lines: list[list[Point]], width_m: float) -> None:
-        self._half_m = width_m / 2
+        self.half_m = width_m / 2
         self._lines = [_densified(line) for line in lines]
         starts = _vectors([a for line in self._lines for a in line[:-1]])
         ends = _vectors([b for line in self._lines for b in line[1:]])
         normals = np.cross(starts, ends)
         lengths = np.linalg.norm(normals, axis=1, keepdims=True)
-        self._starts, self._ends = starts, ends
-        self._normals = np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
+        self.starts, self.ends = starts, ends
+        self._has_length = lengths[:, 0] > 0
+        """A position that is repeated makes a part without a direction: only its ends count."""
+        self.normals = np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
 
     def contains(self, longitude: float, latitude: float) -> bool:
         return self.distance_m(longitude, latitude) == 0.0
 
     def distance_m(self, longitude: float, latitude: float) -> float:
         point = _vectors([(longitude, latitude)])[0]
-        across = self._normals @ point
-        beside = (np.cross(self._normals, self._starts) @ point >= 0) & (
-            np.cross(self._ends, self._normals) @ point >= 0
-        )
-        ends = np.minimum(_angles(self._starts, point), _angles(self._ends, point))
+        across = self.normals @ point
+        after_start = np.cross(self.normals, self.starts) @ point >= 0
+        before_end = np.cross(self.ends, self.normals) @ point >= 0
+        beside = self._has_length & after_start & before_end
+        ends = np.minimum(_angles(self.starts, point), _angles(self.ends, point))
         angle = np.where(beside, np.arcsin(np.clip(np.abs(across), 0.0, 1.0)), ends).min()
-        return max(0.0, float(angle) * EARTH_RADIUS_M - self._half_m)
+        return max(0.0, float(angle) * EARTH_RADIUS_M - self.half_m)
 
     def covers(self, box: shapely.Polygon) -> bool:
         return False
@@ -213,13 +215,13 @@ class Strip:
         boxes = []
         for line in self._lines:
             for a, b in pairwise(line):
-                ends = [_cap_box(*point, self._half_m) for point in (a, b)]
+                ends = [_cap_box(*point, self.half_m) for point in (a, b)]
                 boxes += on_globe(shapely.box(*shapely.union_all(ends).bounds))
         return boxes
 
     def first_touch(self, a: Point, b: Point) -> float | None:
         length_m = great_circle_m(*a, *b)
-        steps = min(SAMPLES_MAX, max(2, ceil(4 * length_m / max(self._half_m, 1.0))))
+        steps = min(SAMPLES_MAX, max(2, ceil(4 * length_m / max(self.half_m, 1.0))))
         before = 0.0
         for number in range(steps + 1):
             fraction = number / steps

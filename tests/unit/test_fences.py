@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import shapely
 
-from processors.derive.fence_shapes import great_circle_m
+from processors.derive.fence_shapes import Strip, great_circle_m
 from processors.derive.fences import CELLS_KEPT, Fence, FenceIndex, fence_from
 from schemas.records import Geofence
 
@@ -123,6 +123,13 @@ def test_strips_near_the_pole_and_over_the_antimeridian() -> None:
     assert inside(index, 180.0, 10.003) == {"over"}
     assert inside(index, -179.95, 10.006) == set()
     assert polar.distance_m(899_800_000, 900_000_000) == pytest.approx(0.02 * METRES_PER_DEGREE - 1000, abs=2)
+
+
+def test_a_repeated_position_of_a_line_adds_nothing() -> None:
+    plain, repeated = Strip([[(10.0, 50.0), (10.1, 50.0)]], 50.0), Strip([[(10.0, 50.0)] * 2 + [(10.1, 50.0)] * 3], 50.0)
+    for place in ((10.05, 50.0), (10.05, 50.001), (-100.0, 20.0), (9.9999, 50.0)):
+        assert repeated.distance_m(*place) == pytest.approx(plain.distance_m(*place))
+    assert not repeated.contains(-100.0, 20.0)
 
 
 def test_a_long_strip_follows_the_great_circle() -> None:
