@@ -25,11 +25,10 @@ from gateway.turn import OutFrame
 from schemas.errors import FrameError
 from schemas.records import FrameKind
 from tests.property.heads import GOLDEN, ID, REFUSED, SCANNERS, Golden
+from tests.property.laws import WORST_BYTES, WORST_S
 
 DECODED = frozenset(module.NAME for module in MODULES)
 RECOGNISED = [module for module in PROTOCOLS.values() if isinstance(module, Recognised)]
-WORST_BYTES = 64 * 1024
-WORST_S = 0.05
 SEED = 20260115
 LOGIN = b"(088012345678BP05354188012345678260115A5130.2500N00007.6500W036.5101112045.5001000000L00001A2B)"
 ANONYMOUS = b"*HQ,,V1,101112,A,5130.2500,N,00007.6500,W,019.71,045,150126,FFFFFFFF#"
@@ -255,7 +254,7 @@ def test_the_worst_input_of_64_kibibytes_is_quick(module: Recognised) -> None:
 def _slowest_step(module: Recognised, data: bytes) -> float:
     slowest = 0.0
     for step in range(len(module.RULES) + 3):
-        started = time.perf_counter()
+        started = time.process_time()
         if step < len(module.RULES):
             module.RULES[step].detect(data, False)
         elif step == len(module.RULES):
@@ -264,7 +263,7 @@ def _slowest_step(module: Recognised, data: bytes) -> float:
             strong_start(data[:WHOLE_BYTES], 1)
         else:
             _split_all(module, data)
-        slowest = max(slowest, time.perf_counter() - started)
+        slowest = max(slowest, time.process_time() - started)
     return slowest
 
 
