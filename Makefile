@@ -2,6 +2,7 @@
 
 PYTHON ?= python3
 SIMULATE ?= 20
+JOBS ?= 3
 BIN = .venv/bin
 
 .PHONY: help setup run test test-unit lint fmt bench chaos frames tracks lock clean
@@ -23,8 +24,8 @@ setup: .venv/.ready  ## create .venv from the lock file, with .venv/bin/lodestre
 run: setup  ## run the whole line on this machine (SIMULATE=0: without the simulated fleet)
 	@$(BIN)/lodestream up --simulate $(SIMULATE) $(UP)
 
-test: setup  ## all tests: unit, frames, property, contract, integration with real Kafka and ClickHouse
-	@$(BIN)/python -m pytest tests $(TEST)
+test: setup  ## all tests: unit, frames, property, contract, integration with real Kafka and ClickHouse (JOBS at a time)
+	@$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile $(TEST)
 
 test-unit: setup  ## only the tests that need no service
 	@$(BIN)/python -m pytest tests/unit tests/frames tests/property tests/contract $(TEST)
