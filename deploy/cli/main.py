@@ -13,6 +13,7 @@ from deploy.cli.frames_commands import frames
 from deploy.cli.options import BOOTSTRAP, CLICKHOUSE
 from deploy.cli.rejected_commands import rejected
 from deploy.cli.replay_commands import replay
+from deploy.cli.report.commands import report
 from deploy.cli.rules_commands import devices, geofences, groups
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 
@@ -252,7 +253,7 @@ def status(bootstrap: str, url: str, metrics: tuple[str, ...]) -> None:
     sys.exit(run(bootstrap, url, list(metrics)))
 
 
-for command in (derive, devices, groups, geofences, events, replay, rejected, frames):
+for command in (derive, devices, groups, geofences, events, replay, rejected, frames, report):
     cli.add_command(command)
 
 

@@ -17,7 +17,7 @@ from schemas.topics import FRAMES, POSITIONS, SNAPSHOTS
 log = logging.getLogger(__name__)
 
 PATIENCE_MS = 20
-"""A partition without a tail is loaded in some 0.1 s instead of 1: its requests wait neither for metadata nor behind a fetch."""
+"""A partition without a tail is loaded in 0.1 s instead of 1: no request waits long for metadata or behind a fetch."""
 
 
 async def load(bootstrap: str, partition: Partition, metrics: TrackMetrics) -> None:

@@ -126,7 +126,10 @@ def test_strips_near_the_pole_and_over_the_antimeridian() -> None:
 
 
 def test_a_repeated_position_of_a_line_adds_nothing() -> None:
-    plain, repeated = Strip([[(10.0, 50.0), (10.1, 50.0)]], 50.0), Strip([[(10.0, 50.0)] * 2 + [(10.1, 50.0)] * 3], 50.0)
+    plain, repeated = (
+        Strip([[(10.0, 50.0), (10.1, 50.0)]], 50.0),
+        Strip([[(10.0, 50.0)] * 2 + [(10.1, 50.0)] * 3], 50.0),
+    )
     for place in ((10.05, 50.0), (10.05, 50.001), (-100.0, 20.0), (9.9999, 50.0)):
         assert repeated.distance_m(*place) == pytest.approx(plain.distance_m(*place))
     assert not repeated.contains(-100.0, 20.0)
