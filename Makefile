@@ -5,7 +5,7 @@ SIMULATE ?= 20
 JOBS ?= 3
 BIN = .venv/bin
 
-.PHONY: help setup run test test-unit lint fmt bench chaos frames tracks lock clean
+.PHONY: help setup run test test-unit lint fmt bench bench-analytics chaos frames tracks lock clean
 
 help:  ## show the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | sort
@@ -42,6 +42,9 @@ fmt: setup  ## format the code
 
 bench: setup  ## measure everything: table, and bench-*.json with machine and versions
 	@$(BIN)/python -m tests.bench $(BENCH)
+
+bench-analytics: setup  ## ask every report of a made history of 100 million positions, and weigh it (SIZE=5000000: a short form)
+	@$(BIN)/python -m tests.analytics $(if $(SIZE),--positions $(SIZE) --devices 500) $(ANALYTICS)
 
 chaos: setup  ## kill -9 every part under load and compare with an undisturbed run, long form
 	@LODESTREAM_CHAOS=long $(BIN)/python -m pytest tests/chaos -s $(TEST)
