@@ -89,7 +89,7 @@ class Segment:
         return sum(leg.metres for leg in self.legs if leg.kind == "moving")
 
 
-def segments_of(legs: list[Leg], first_moves: bool) -> list[Segment]:
+def segments_of(legs: list[Leg]) -> list[Segment]:
     """Trips, stops and gaps of one device, in order."""
     pieces: list[Segment] = []
     open_piece: list[Leg] = []
@@ -127,7 +127,7 @@ def trips_and_stops(rows: list[Row], from_ms: int, to_ms: int) -> tuple[list[tup
         fixes = [row for row in own if row.is_fix and from_ms <= row.time_ms < to_ms]
         if not fixes:
             continue
-        for segment in segments_of(legs_of(fixes), True):
+        for segment in segments_of(legs_of(fixes)):
             idle = sum(leg.seconds for leg in segment.legs if leg.kind == "still" and leg.runs)
             if segment.kind == "trip":
                 moving = sum(leg.seconds for leg in segment.legs if leg.kind == "moving")
