@@ -25,7 +25,7 @@ from processors.sinks.blocks import Block, Chunk, Collector
 from processors.sinks.clickhouse import Inserter, Stopped
 from processors.sinks.rows import EVENTS, TABLES, TableSpec
 from schemas.clients.clickhouse import connect
-from schemas.clients.kafka import TopicPartition, assigned_consumer
+from schemas.clients.kafka import BRIEF_MS, TopicPartition, assigned_consumer
 from schemas.codec import decode
 from schemas.topics import TOPICS
 
@@ -38,7 +38,6 @@ EXIT_OFFSETS = 71
 DRAIN_S = 5.0
 OFFSETS_S = 1.0
 OFFSETS_TIMEOUT_S = 30.0
-PATIENCE_MS = 20
 
 
 class OffsetError(Exception):
@@ -272,7 +271,7 @@ class TableSink:
 
 async def log_ends(bootstrap: str, topic: str, partitions: int) -> dict[int, tuple[int, int]]:
     """(first offset in the log, the one after the last) of every partition of a topic."""
-    consumer = assigned_consumer(bootstrap, PATIENCE_MS)
+    consumer = assigned_consumer(bootstrap, BRIEF_MS)
     places = [TopicPartition(topic, number) for number in range(partitions)]
     async with asyncio.timeout(OFFSETS_TIMEOUT_S):
         await consumer.start()

@@ -9,15 +9,12 @@ import time
 from processors.metrics import TrackMetrics
 from processors.partition import SLICES, Partition
 from schemas import codec
-from schemas.clients.kafka import TopicPartition, assigned_consumer, read_range
+from schemas.clients.kafka import BRIEF_MS, TopicPartition, assigned_consumer, read_range
 from schemas.clients.producer import DurableProducer
 from schemas.records import PositionBatch, Snapshot
 from schemas.topics import FRAMES, POSITIONS, SNAPSHOTS
 
 log = logging.getLogger(__name__)
-
-PATIENCE_MS = 20
-"""A partition without a tail is loaded in 0.1 s instead of 1: no request waits long for metadata or behind a fetch."""
 
 
 async def load(bootstrap: str, partition: Partition, metrics: TrackMetrics) -> None:
@@ -28,7 +25,7 @@ async def load(bootstrap: str, partition: Partition, metrics: TrackMetrics) -> N
     """
     started, number = time.monotonic(), partition.number
     snapshots, receipts, frames = (TopicPartition(topic, number) for topic in (SNAPSHOTS, POSITIONS, FRAMES))
-    consumer = assigned_consumer(bootstrap, PATIENCE_MS)
+    consumer = assigned_consumer(bootstrap, BRIEF_MS)
     await consumer.start()
     try:
         ends = await consumer.end_offsets([snapshots, receipts])

@@ -191,9 +191,11 @@ class Strip:
         normals = np.cross(starts, ends)
         lengths = np.linalg.norm(normals, axis=1, keepdims=True)
         self.starts, self.ends = starts, ends
+        self.normals = np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
+        self.after_starts, self.before_ends = np.cross(self.normals, starts), np.cross(ends, self.normals)
+        """Normals of the planes across the ends of each part: beside it is what lies on the inner side of both."""
         self._has_length = lengths[:, 0] > 0
         """A position that is repeated makes a part without a direction: only its ends count."""
-        self.normals = np.divide(normals, lengths, out=np.zeros_like(normals), where=lengths > 0)
 
     def contains(self, longitude: float, latitude: float) -> bool:
         return self.distance_m(longitude, latitude) == 0.0
@@ -201,9 +203,7 @@ class Strip:
     def distance_m(self, longitude: float, latitude: float) -> float:
         point = _vectors([(longitude, latitude)])[0]
         across = self.normals @ point
-        after_start = np.cross(self.normals, self.starts) @ point >= 0
-        before_end = np.cross(self.ends, self.normals) @ point >= 0
-        beside = self._has_length & after_start & before_end
+        beside = self._has_length & (self.after_starts @ point >= 0) & (self.before_ends @ point >= 0)
         ends = np.minimum(_angles(self.starts, point), _angles(self.ends, point))
         angle = np.where(beside, np.arcsin(np.clip(np.abs(across), 0.0, 1.0)), ends).min()
         return max(0.0, float(angle) * EARTH_RADIUS_M - self.half_m)

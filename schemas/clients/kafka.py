@@ -17,6 +17,8 @@ log = logging.getLogger(__name__)
 
 MAX_REQUEST_BYTES = 2 * 1024 * 1024
 REQUEST_TIMEOUT_MS = 30_000
+BRIEF_MS = 20
+"""Patience of a consumer that reads a little and ends: with the usual half second, its requests wait behind a fetch."""
 
 
 class KafkaUnavailable(RuntimeError):
@@ -117,7 +119,7 @@ def assigned_consumer(bootstrap: str, patience_ms: int = 500) -> AIOKafkaConsume
     """A consumer without a group: the caller assigns partitions and seeks. Reads only what is committed to the log.
 
     patience_ms: how long the broker holds a fetch that finds nothing (other requests wait behind it) and, up to 200 ms,
-    how long a request waits for metadata. Small for what starts, reads a little and ends.
+    how long a request waits for metadata. BRIEF_MS for what reads a little and ends.
     """
     return AIOKafkaConsumer(
         bootstrap_servers=bootstrap,

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from deploy.cli.options import BOOTSTRAP, CLICKHOUSE
+from deploy.cli.report.plots import PLOTS
 from schemas.queries import PARAMETERS, PERIODS, Query, load_queries
 
 FORMATS = ("table", "csv", "json", "geojson", "gpx", "kml", "parquet")
@@ -38,7 +39,7 @@ class Reports(click.Group):
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """As usual, but a name that is unknown is told with those there are."""
-        if args and self.get_command(ctx, args[0]) is None:
+        if args and args[0] not in self.list_commands(ctx):
             ctx.fail(f"unknown report {args[0]!r}; there are {', '.join(load_queries())}")
         return super().resolve_command(ctx, args)
 
@@ -48,13 +49,14 @@ def _command(query: Query) -> click.Command:
     example = EXAMPLES.get(query.name, f"lodestream report {query.name} --from 1d")
     text = f"{query.what[0].upper()}{query.what[1:]}.\n\n\b\nColumns:\n{columns}\n\n\b\nExample: {example}"
 
-    def callback(**options: Any) -> None:
+    def answer(**options: Any) -> None:
         from deploy.cli.report.run import run
 
         sys.exit(run(query, options))
 
-    options = [option(callback).__click_params__[-1] for option in _options(query)]
-    return click.Command(query.name, callback=callback, params=options, help=text, short_help=query.what)
+    for option in reversed(_options(query)):
+        answer = option(answer)
+    return click.command(query.name, help=text, short_help=query.what)(answer)
 
 
 def _options(query: Query) -> list[Any]:
@@ -130,7 +132,7 @@ def _options(query: Query) -> list[Any]:
             "--plot",
             default="",
             metavar="FILE.png",
-            help="Also draw a picture (route, trips, stops, summary, heatmap).",
+            help=f"Also draw a picture ({', '.join(PLOTS)}).",
         ),
         click.option(
             "--sql", "show_sql", is_flag=True, help="Print the query and its parameters instead of asking it."

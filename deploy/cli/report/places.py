@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import shapely
 
 from deploy.cli.rules import read_records
@@ -77,14 +76,9 @@ def geofence_parameters(geofence: Geofence) -> dict[str, Any]:
     if isinstance(shape, Circle):
         found |= {"radius_m": shape.radius_m, "longitude": shape.longitude, "latitude": shape.latitude}
     elif isinstance(shape, Strip):
-        arrays = {
-            "starts": shape.starts,
-            "ends": shape.ends,
-            "normals": shape.normals,
-            "after_starts": np.cross(shape.normals, shape.starts),
-            "before_ends": np.cross(shape.ends, shape.normals),
-        }
-        found |= {"half_m": shape.half_m} | {name: [tuple(v) for v in array.tolist()] for name, array in arrays.items()}
+        names = ("starts", "ends", "normals", "after_starts", "before_ends")
+        found |= {name: [tuple(vector) for vector in getattr(shape, name).tolist()] for name in names}
+        found["half_m"] = shape.half_m
     elif isinstance(shape, Area):
         polygons = [part for piece in pieces for part in shapely.get_parts(piece) if part.geom_type == "Polygon"]
         found["shape"] = [[list(ring.coords) for ring in (part.exterior, *part.interiors)] for part in polygons]

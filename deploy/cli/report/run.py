@@ -29,12 +29,16 @@ NUMBER_MAX = 1e9
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What ClickHouse said. columns: names, in order."""
+    """What ClickHouse said."""
 
     query: Query
     zone: ZoneInfo
-    columns: list[str]
     rows: list[tuple[Any, ...]]
+
+    @property
+    def columns(self) -> list[str]:
+        """Names, in order: those of the header, for an empty answer brings none."""
+        return list(self.query.columns)
 
     def column(self, name: str) -> list[Any]:
         """All values of a column."""
@@ -155,8 +159,7 @@ def _literal(value: Any) -> str:
 def ask(client: Any, query: Query, values: dict[str, Any], zone: ZoneInfo) -> Answer:
     """One answer. Times come as datetimes in UTC."""
     result = client.query(as_text(query, values))
-    # not result.column_names: an empty answer has none
-    return Answer(query, zone, list(query.columns), [tuple(row) for row in result.result_rows])
+    return Answer(query, zone, [tuple(row) for row in result.result_rows])
 
 
 def _answer(client: Any, query: Query, wanted: list[dict[str, Any]], zone: ZoneInfo, options: dict[str, Any]) -> None:
@@ -170,7 +173,7 @@ def _answer(client: Any, query: Query, wanted: list[dict[str, Any]], zone: ZoneI
         _write(output, lambda: data)
         return
     answers = [ask(client, query, values, zone) for values in wanted]
-    answer = Answer(query, zone, answers[0].columns, [row for part in answers for row in part.rows])
+    answer = Answer(query, zone, [row for part in answers for row in part.rows])
     if options["plot"]:
         from deploy.cli.report.plots import plot
 

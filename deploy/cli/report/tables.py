@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from deploy.local.model import duration
+
 if TYPE_CHECKING:
     from deploy.cli.report.run import Answer
 
@@ -89,7 +91,7 @@ def _cell(name: str, answer: Answer) -> Callable[[Any], str]:
         if isinstance(value, bool):
             return "yes" if value else "no"
         if name.endswith("_s") and not name.startswith("delay"):
-            return duration(value)
+            return duration(round(value))
         if name.endswith("_m") and isinstance(value, float):
             return f"{value / 1000:,.2f} km" if abs(value) >= 1000 else f"{value:,.0f} m"
         if isinstance(value, float):
@@ -98,10 +100,3 @@ def _cell(name: str, answer: Answer) -> Callable[[Any], str]:
         return text if len(text) <= CELL_MAX else text[: CELL_MAX - 1] + "…"
 
     return show
-
-
-def duration(seconds: float) -> str:
-    """Hours, minutes and seconds, as 1:02:03."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}"

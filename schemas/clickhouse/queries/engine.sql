@@ -1,6 +1,6 @@
 -- engine: spells with the engine on, where the device tells the ignition
 -- group: movement
--- include: fixes legs
+-- include: counts fixes motion legs
 -- parameters: devices from to gap_s trip_m noise_m moving_kmh
 -- column device_id: device
 -- column start_ms: first fix with the ignition on

@@ -1,6 +1,6 @@
 -- geofences: visits to a geofence: when a device was inside, and for how long
 -- group: places
--- include: fixes
+-- include: counts fixes
 -- parameters: devices from to gap_s min_visit_s geofence
 -- column device_id: device
 -- column geofence: its id

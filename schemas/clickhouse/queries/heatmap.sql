@@ -1,6 +1,6 @@
 -- heatmap: where the fleet is, on a grid of degrees, the fullest cells first
 -- group: places
--- include: fixes
+-- include: counts fixes
 -- parameters: devices from to cell_deg top
 -- column latitude: middle of the cell, degrees
 -- column longitude: middle of the cell, degrees

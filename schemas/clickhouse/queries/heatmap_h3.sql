@@ -1,6 +1,6 @@
 -- heatmap_h3: where the fleet is, in H3 cells, the fullest first
 -- group: places
--- include: fixes
+-- include: counts fixes
 -- parameters: devices from to h3_resolution top
 -- column h3: cell as H3 writes it
 -- column latitude: middle of the cell, degrees

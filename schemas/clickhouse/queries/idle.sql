@@ -1,6 +1,6 @@
 -- idle: where and how long devices stood with the engine on
 -- group: movement
--- include: fixes legs
+-- include: counts fixes motion legs
 -- parameters: devices from to gap_s trip_m noise_m moving_kmh idle_s
 -- column device_id: device
 -- column start_ms: first fix at rest with the ignition on

@@ -1,6 +1,6 @@
 -- overspeed: episodes above a speed limit, by the speed that the device tells
 -- group: safety
--- include: fixes
+-- include: counts fixes
 -- parameters: devices from to limit_kmh hold_s
 -- column device_id: device
 -- column start_ms: first fix above the limit

@@ -1,6 +1,6 @@
 -- ranking: the devices of a fleet side by side over the whole range, the longest distance first
 -- group: fleet
--- include: periods
+-- include: counts motion periods
 -- parameters: devices from to tz gap_s trip_m noise_m moving_kmh top
 -- set period: total
 -- column rank: by distance

@@ -1,5 +1,6 @@
 -- route: the fixes of devices in order, for a map
 -- group: movement
+-- include: counts
 -- parameters: devices from to top
 -- column device_id: device
 -- column time_ms: time of the report
@@ -17,6 +18,6 @@ SELECT
 FROM lodestream.positions
 WHERE (empty({devices:Array(String)}) OR device_id IN {devices:Array(String)})
     AND time_ms >= {from:DateTime64(3, 'UTC')} AND time_ms < {to:DateTime64(3, 'UTC')}
-    AND valid AND isNotNull(latitude) AND isNotNull(longitude) AND bitAnd(flags, 1120) = 0
+    AND counts(valid, latitude, longitude, flags)
 ORDER BY device_id, time_ms, latitude, longitude
 LIMIT {top:UInt32}

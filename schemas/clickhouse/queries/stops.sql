@@ -1,6 +1,6 @@
 -- stops: where devices stood, one row each
 -- group: movement
--- include: fixes legs segments
+-- include: counts fixes motion legs segments
 -- parameters: devices from to gap_s stop_s trip_m noise_m moving_kmh
 -- column device_id: device
 -- column start_ms: when it began; a stop that began before the range begins with the first fix in it

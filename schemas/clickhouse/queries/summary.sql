@@ -1,6 +1,6 @@
 -- summary: distance, speeds, times in motion, idle and with the engine on, per device and period
 -- group: movement
--- include: periods
+-- include: counts motion periods
 -- parameters: devices from to tz period gap_s trip_m noise_m moving_kmh
 -- column device_id: device
 -- column period: first day of the day, week (Monday) or month, in the time zone

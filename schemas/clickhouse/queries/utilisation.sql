@@ -1,6 +1,6 @@
 -- utilisation: what share of each period a device was in motion, idling, with the engine on, and silent between two places
 -- group: fleet
--- include: periods
+-- include: counts motion periods
 -- parameters: devices from to tz period gap_s trip_m noise_m moving_kmh
 -- column device_id: device
 -- column period: first day of the day, week (Monday) or month, in the time zone

@@ -1,5 +1,4 @@
--- fixes: what counts as a fix in the reports: valid, with a place, and neither at 0, 0 nor set aside by a filter nor of a quarantined device
--- (flags 32, 64, 1024: schemas.records.Flag). t: milliseconds since the epoch; speed: km/h, -1 where the device told none; engine: 1 on, 0 off, 2 unknown.
+-- fixes: the fixes that count, of the devices and the range asked for. t: milliseconds since the epoch; speed: km/h, -1 where the device told none; engine: 1 on, 0 off, 2 unknown.
 fixes AS
 (
     SELECT
@@ -13,5 +12,5 @@ fixes AS
     FROM lodestream.positions
     WHERE (empty({devices:Array(String)}) OR device_id IN {devices:Array(String)})
         AND time_ms >= {from:DateTime64(3, 'UTC')} AND time_ms < {to:DateTime64(3, 'UTC')}
-        AND valid AND isNotNull(latitude) AND isNotNull(longitude) AND bitAnd(flags, 1120) = 0
+        AND counts(valid, latitude, longitude, flags)
 )

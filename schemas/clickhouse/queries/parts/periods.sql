@@ -11,7 +11,7 @@ readings AS
         toUnixTimestamp64Milli(time_ms) AS t,
         multiIf(time_ms < {from:DateTime64(3, 'UTC')}, 0, time_ms < {to:DateTime64(3, 'UTC')}, 1, 2) AS zone,
         if({period:String} = 'total', toDate({from:DateTime64(3, 'UTC')}, {tz:String}), toDate(dateTrunc(if({period:String} = 'total', 'day', {period:String}), time_ms, {tz:String}))) AS bucket,
-        valid AND isNotNull(latitude) AND isNotNull(longitude) AND bitAnd(flags, 1120) = 0 AS is_fix,
+        counts(valid, latitude, longitude, flags) AS is_fix,
         (t, assumeNotNull(latitude), assumeNotNull(longitude), toFloat64(ifNull(speed_kmh, -1)), ifNull(toUInt8(ignition), 2)) AS fix
     FROM lodestream.positions
     WHERE (empty({devices:Array(String)}) OR device_id IN {devices:Array(String)})
@@ -44,11 +44,7 @@ sums AS
     (
         SELECT
             *,
-            arrayMap(way -> multiIf(
-                way.1 > {gap_s:Float64}, if(way.2 > {trip_m:Float64}, 2, 0),
-                way.3 >= {moving_kmh:Float64} AND way.2 * 18 >= {moving_kmh:Float64} * way.1, 1,
-                way.2 > {noise_m:Float64} AND way.2 * 3.6 >= {moving_kmh:Float64} * way.1, 1,
-                0), ways) AS kinds
+            arrayMap(way -> motion(way.1, way.2, way.3), ways) AS kinds
         FROM
         (
             SELECT
@@ -81,12 +77,7 @@ joined AS
         SELECT
             *,
             links AND former.1.5 = 1 AND seconds <= {gap_s:Float64} AS leg_runs,
-            multiIf(
-                NOT links, -1,
-                seconds > {gap_s:Float64}, if(metres > {trip_m:Float64}, 2, 0),
-                head.4 >= {moving_kmh:Float64} AND metres * 18 >= {moving_kmh:Float64} * seconds, 1,
-                metres > {noise_m:Float64} AND metres * 3.6 >= {moving_kmh:Float64} * seconds, 1,
-                0) AS kind,
+            if(links, motion(seconds, metres, head.4), -1) AS kind,
             multiIf(
                 former.2 = bucket AND former.3 = zone, former.1.1,
                 zone = 2, toUnixTimestamp64Milli({to:DateTime64(3, 'UTC')}),
