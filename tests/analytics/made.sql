@@ -1,5 +1,6 @@
 -- One day of a made fleet: 333 reports of each device, three drives of 40 minutes at 30 s, and parked reports about every eleven minutes.
 -- A device drives on a curve of two circles, so neighbours differ as on a road; receivers have noise; half of the parked ones freeze their place.
+-- The engine runs on for a while after the first drive.
 -- Of ten devices four report what tk103 and h02 tell (no hdop, battery, altitude, satellites), four what gt06 tells, and two fill every column.
 INSERT INTO positions_raw (device_id, protocol, time_ms, frame_key, version, withdrawn, fix_offset_ms, device_offset_ms, delay_ds, valid,
     latitude_e7, longitude_e7, altitude_m, speed_x10, course_x10, satellites, hdop_x10, accuracy_x10, ignition, odometer_m, battery_percent_x10,
@@ -21,7 +22,7 @@ SELECT
     if(kind = 0, 255, 9 + bitShiftRight(h, 27) % 6) AS satellites,
     if(kind = 2, 6 + bitShiftRight(h, 20) % 8, 255) AS hdop_x10,
     if(kind = 2, toUInt16(20 + bitShiftRight(h, 21) % 30), 65535) AS accuracy_x10,
-    toUInt8(drives) AS ignition,
+    toUInt8(drives OR row BETWEEN 111 AND 112) AS ignition,
     if(kind = 1, 4294967295, toUInt32(1000000 * (device % 300) + way * 360)) AS odometer_m,
     if(kind = 0, 65535, toUInt16(1000 - bitShiftRight(h, 33) % 3)) AS battery_percent_x10,
     if(kind = 2, toUInt16(4100 - bitShiftRight(h, 34) % 4), 65535) AS battery_mv,
@@ -45,7 +46,7 @@ FROM
     FROM
     (
         SELECT
-            device, kind, h,
+            device, kind, row, h,
             row BETWEEN 31 AND 110 OR row BETWEEN 132 AND 211 OR row BETWEEN 233 AND 312 AS drives,
             {day:UInt32} * 240 + multiIf(row < 31, 0, row < 111, row - 31, row < 132, 80, row < 212, 80 + row - 132, row < 233, 160, row < 313, 160 + row - 233, 240) AS way,
             multiIf(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import threading
 import time
@@ -19,7 +20,8 @@ from schemas.queries import PARAMETERS, load_queries
 from schemas.records import Geofence
 from tests.integration.clickhouse_server import clickhouse_server
 
-MADE_SQL = Path(__file__).parent / "made.sql"
+MADE_SQL, MADE_EVENTS_SQL = (Path(__file__).parent / name for name in ("made.sql", "made_events.sql"))
+FIRST_DEVICE = 864_035_000_000_000
 PER_DAY = 333
 FIRST_DAY = datetime(2026, 9, 1, tzinfo=UTC)
 ROWS_PER_INSERT = 1_665_000
@@ -29,7 +31,8 @@ LIVE_ROWS, LIVE_EVERY_S = 1000, 0.5
 DEVICE_MONTH_S, FLEET_DAY_S, LATEST_S = 0.3, 1.5, 0.05
 BYTES_PER_POSITION = 14.0
 QUESTION = "device month"
-FENCE = Geofence("depot", geometry='{"type":"Point","coordinates":[8.0,48.0]}', radius_m=20_000.0, updated_ms=0)
+LIMIT_KMH = 50.0
+"""Of the overspeed report: low, so that the made drives exceed it."""
 
 Say = Callable[[str], None]
 
@@ -72,7 +75,10 @@ def run(folder: Path, size: Size, say: Say) -> dict[str, Any]:
 
 def fill(client: Any, size: Size, say: Say) -> None:
     """Insert day by day what is not there yet."""
-    statement = "\n".join(line for line in MADE_SQL.read_text().splitlines() if not line.startswith("--"))
+    positions, events = (
+        "\n".join(line for line in file.read_text().splitlines() if not line.startswith("--"))
+        for file in (MADE_SQL, MADE_EVENTS_SQL)
+    )
     total, started = size.devices * PER_DAY, time.monotonic()
     for day in range(size.days):
         begin = FIRST_DAY + timedelta(days=day)
@@ -81,10 +87,11 @@ def fill(client: Any, size: Size, say: Say) -> None:
         )
         if there >= total:
             continue
+        day_ms = round(begin.timestamp() * 1000)
         for first in range(0, total, ROWS_PER_INSERT):
             rows = min(ROWS_PER_INSERT, total - first)
-            values = {"day": day, "day_ms": round(begin.timestamp() * 1000), "first_row": first, "rows": rows}
-            client.command(statement, parameters=values)
+            client.command(positions, parameters={"day": day, "day_ms": day_ms, "first_row": first, "rows": rows})
+        client.command(events, parameters={"day_ms": day_ms, "devices": size.devices})
         made = (day + 1) * total
         say(f"{made:,} positions made, {made / (time.monotonic() - started):,.0f} a second")
 
@@ -125,7 +132,8 @@ def weigh(client: Any, say: Say) -> dict[str, Any]:
 def ask_all(client: Any, size: Size, say: Say) -> dict[str, Any]:
     """Every report of one device and month, and those of the fleet that have a bound or are asked often."""
     end = FIRST_DAY + timedelta(days=size.days)
-    device, month = str(864_035_000_000_000 + size.devices // 2 + 9), end - timedelta(days=30)
+    number = size.devices // 20 * 10 + 8  # one of those that fill every column
+    device, month = str(FIRST_DEVICE + number), end - timedelta(days=30)
     found: dict[str, Any] = {}
     for name in load_queries():
         measure(client, found, f"{name}, {QUESTION}", name, [device], month, end, DEVICE_MONTH_S, say)
@@ -154,7 +162,8 @@ def measure(
     """Ask once cold and then RUNS times (twice what has no bound); note the median and the largest."""
     query = load_queries()[name]
     values: dict[str, Any] = {parameter.name: parameter.default for parameter in PARAMETERS.values()}
-    values |= {"devices": devices, "kinds": [], "tz": str(ZONE), "period": "day"} | geofence_parameters(FENCE)
+    values |= {"devices": devices, "kinds": [], "tz": str(ZONE), "period": "day", "limit_kmh": LIMIT_KMH}
+    values |= geofence_parameters(depot(int(devices[0]) - FIRST_DEVICE if devices else 0))
     values |= {"from": f"{begin:%F %T.000}", "to": f"{end:%F %T.000}"} | query.settings
     times, rows = [], 0
     for _ in range(1 + (RUNS if bound_s else 2)):
@@ -170,6 +179,12 @@ def measure(
         f"{label:<28} {told['median_s'] * 1000:8,.0f} ms, largest {told['largest_s'] * 1000:,.0f}, "
         f"first {told['first_s'] * 1000:,.0f}, {rows:,} rows{mark}"
     )
+
+
+def depot(number: int) -> Geofence:
+    """A circle over a part of where the device of this number drives (the middle of its curve in made.sql is its centre)."""
+    centre = [5.0 + number % 89 * 0.11, 46.0 + number % 97 * 0.07]
+    return Geofence("depot", 0, geometry=json.dumps({"type": "Point", "coordinates": centre}), radius_m=5_500.0)
 
 
 class Live:
@@ -216,7 +231,7 @@ class Live:
         while not self._ending.wait(LIVE_EVERY_S):
             numbers = [(self.blocks * LIVE_ROWS + i) % self._size.devices for i in range(LIVE_ROWS)]
             columns: list[list[Any]] = [
-                [str(864_035_000_000_000 + number) for number in numbers],
+                [str(FIRST_DEVICE + number) for number in numbers],
                 ["tk103"] * LIVE_ROWS,
                 [begin_ms + self.blocks * 500 + number for number in numbers],
                 [self.blocks] * LIVE_ROWS,
