@@ -7,18 +7,14 @@ import re
 from collections.abc import Iterable
 from typing import Any, TextIO
 
-from deploy.cli.explain import explain
+from deploy.cli.frame_view import reading
 from gateway.aliases import Aliases
 from gateway.session import Session
 from gateway.turn import OutFrame, Turn
-from processors.decoders.registry import DECODERS
-from schemas.errors import DecodeError, Reason
-from schemas.records import Frame, FrameKind, Position
+from schemas.records import Frame, FrameKind
 
 ESCAPE = re.compile(rb"\\(x[0-9A-Fa-f]{2}|[rnt0\\])")
 ESCAPED = {b"r": b"\r", b"n": b"\n", b"t": b"\t", b"0": b"\x00", b"\\": b"\\"}
-FUTURE_MS = 300_000
-POSITION_FIELDS = tuple(name for name in Position.__slots__ if name not in ("clock", "level_alarms", "silent_alarms"))
 
 
 class BadLine(ValueError):
@@ -72,39 +68,12 @@ def frame_row(out: OutFrame, transport: str, received_ms: int | None, explained:
     """One frame: what the gateway decided and what the decoder reads."""
     arrived = None if received_ms is None else out.received_ms
     frame = Frame(out.payload, out.protocol, out.device_id or None, arrived, transport, out.row.dialect, out.row.login)
-    rejected: str | None = None
-    positions: list[Position] = []
-    decoder = DECODERS.get(out.protocol)
-    if decoder is None:
-        rejected = str(Reason.NOT_DECODED)
-    else:
-        try:
-            positions = decoder.decode(frame)
-        except DecodeError as error:
-            rejected = str(error)
-    if out.kind == FrameKind.NO_IDENTITY:
-        rejected = str(Reason.NO_IDENTITY)  # what it reads is shown all the same; the line keeps it in `rejected`
-    row = {
+    return {
         "protocol": out.protocol or None,
         "device_id": out.device_id or None,
         "frame_hex": out.payload.hex(),
         "reply_hex": None if out.reply is None else out.reply.hex(),
-        "positions": [position_row(p, out.device_id, out.protocol, arrived) for p in positions],
-        "rejected": rejected,
-    }
-    if explained and decoder is not None:
-        row["explain"] = explain(frame)
-    return row
-
-
-def position_row(position: Position, device_id: str, protocol: str, received_ms: int | None) -> dict[str, Any]:
-    """A position under its contract names; what the frame does not say is left out."""
-    time_ms = next((t for t in (position.fix_time_ms, position.device_time_ms, received_ms) if t is not None), None)
-    if time_ms is not None and received_ms is not None and time_ms > received_ms + FUTURE_MS:
-        time_ms = received_ms
-    row: dict[str, Any] = {"device_id": device_id, "protocol": protocol, "time_ms": time_ms, "received_ms": received_ms}
-    row.update((name, getattr(position, name)) for name in POSITION_FIELDS)
-    return {name: value for name, value in row.items() if value is not None and value != [] and value != {}}
+    } | reading(frame, out.kind, explained)
 
 
 def parse_line(line: bytes, text: bool) -> tuple[bytes, str, str, int | None]:

@@ -74,10 +74,10 @@ def figures(attributes: Mapping[str, Any]) -> str:
     return ", ".join(told)
 
 
-def printable(text: str) -> str:
+def printable(text: str, most: int = MOST_CHARACTERS) -> str:
     """A text that a terminal only shows: devices name themselves, and control characters of theirs are spelled out."""
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown if len(shown) <= MOST_CHARACTERS else shown[: MOST_CHARACTERS - 1] + "…"
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 def cells(event: Event) -> list[str]:

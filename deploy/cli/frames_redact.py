@@ -15,6 +15,7 @@ from collections import Counter
 from dataclasses import replace
 from functools import partial
 
+from deploy.cli.frame_view import frame_rows
 from gateway.protocols.base import Facts
 from gateway.protocols.fields import crc_x25
 from gateway.protocols.recognised.checks import xor_8
@@ -51,29 +52,20 @@ class Redactor:
 
     def batch(self, batch: FrameBatch) -> FrameBatch:
         """A record with what could be redacted of it."""
-        rows, sessions = batch.frames, batch.sessions
+        sessions = batch.sessions
         logins = [b""] * len(sessions.login)
         payloads: list[bytes] = []
         keep: list[bool] = []
-        for session, received_ms, kind, protocol, device_id, payload in zip(
-            rows.session, rows.received_ms, rows.kind, rows.protocol, rows.device_id, rows.payload, strict=True
-        ):
-            frame = Frame(
-                payload,
-                protocol,
-                device_id,
-                received_ms,
-                sessions.transport[session],
-                sessions.dialect[session],
-                sessions.login[session],
-            )
-            redacted = self.frame(frame) if kind == FrameKind.FRAME and device_id else None
+        for row in frame_rows(batch):
+            frame = row.frame
+            redacted = self.frame(frame) if row.kind == FrameKind.FRAME and frame.device_id else None
             if redacted is not None:
-                logins[session] = self.login(frame)
+                logins[row.session] = self.login(frame)
             keep.append(redacted is not None)
             payloads.append(redacted or b"")
             if redacted is None:
-                self.left_out[protocol or "undecided"] += 1
+                self.left_out[frame.protocol or "undecided"] += 1
+        rows = batch.frames
         rows = replace(rows, payload=payloads, device_id=[self.pseudonym(d) if d else "" for d in rows.device_id])
         entries = replace(batch.entries, device_id=[self.pseudonym(d) for d in batch.entries.device_id])
         shown = replace(

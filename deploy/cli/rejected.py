@@ -7,13 +7,12 @@ from typing import Any
 
 import click
 
+from deploy.cli.frame_view import dump
 from deploy.cli.times import moment_ms
 from schemas.clients import clickhouse
 from schemas.errors import Reason
 
 EXIT_USAGE = 2
-DUMP_BYTES = 256
-ROW_BYTES = 16
 FIELDS = ("protocol", "reason", "peer", "count", "devices", "first", "last", "detail", "device_id", "example")
 QUERY = """
 SELECT
@@ -36,18 +35,6 @@ HINTS = {
     Reason.SINK: "ClickHouse refused the row: the detail is its error",
 }
 OTHERWISE = "a frame of this protocol that is damaged or of a dialect that is not known: the detail says where it fails"
-
-
-def dump(data: bytes) -> str:
-    """Offset, hex and ASCII of the first bytes."""
-    lines = []
-    for at in range(0, min(len(data), DUMP_BYTES), ROW_BYTES):
-        row = data[at : at + ROW_BYTES]
-        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
-        lines.append(f"      {at:04x}  {row.hex(' '):<47}  {text}")
-    if len(data) > DUMP_BYTES:
-        lines.append(f"      ... {len(data) - DUMP_BYTES} bytes more")
-    return "\n".join(lines)
 
 
 def run(url: str, top: int, since: str, reason: str, protocol: str, peer: str, device: str, form: str) -> int:
@@ -97,5 +84,6 @@ def _print(row: dict[str, Any], form: str) -> None:
     click.echo(f"{row['count']:>8,}  {row['protocol'] or '?'}  {row['reason']}  {where}, {span}")
     if row["detail"]:
         click.echo(f"      {row['detail']}" + (f" (device {row['device_id']})" if row["device_id"] else ""))
-    click.echo(dump(bytes.fromhex(row["example"])))
+    for line in dump(bytes.fromhex(row["example"])):
+        click.echo(f"      {line}")
     click.echo(f"      {HINTS.get(Reason(row['reason']), OTHERWISE)}\n")
