@@ -22,9 +22,8 @@ from schemas.clients.kafka import (
     KafkaUnavailable,
     TopicMismatch,
     TopicPartition,
-    assigned_consumer,
-    partition_counts,
     read_range,
+    topic_reader,
 )
 from schemas.events import KINDS
 from schemas.records import Event, EventBatch
@@ -135,14 +134,7 @@ async def follow(bootstrap: str, choice: Choice, show: Callable[[Event], bool]) 
 
     What a crash of a worker repeats is shown once. Raises KafkaUnavailable, TopicMismatch, CodecError.
     """
-    counts = await partition_counts(bootstrap)
-    if EVENTS not in counts:
-        raise TopicMismatch(f"topic {EVENTS} does not exist: run `lodestream topics create`")
-    consumer = assigned_consumer(bootstrap)
-    await consumer.start()
-    try:
-        parts = [TopicPartition(EVENTS, number) for number in range(counts[EVENTS])]
-        consumer.assign(parts)
+    async with topic_reader(bootstrap, EVENTS) as (consumer, parts):
         ends = await consumer.end_offsets(parts)
         _seek(consumer, ends)
         seen = Seen()
@@ -157,8 +149,6 @@ async def follow(bootstrap: str, choice: Choice, show: Callable[[Event], bool]) 
                     for event in events_of(codec.decode(record.value, EventBatch)):
                         if choice.takes(event) and _is_new(seen, event) and not show(event):
                             return
-    finally:
-        await consumer.stop()
 
 
 def _seek(consumer: Any, offsets: dict[TopicPartition, int]) -> None:

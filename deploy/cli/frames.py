@@ -22,12 +22,12 @@ from processors.replay.selection import cut
 from schemas import codec
 from schemas.archive import Archived, ArchiveError, read, write
 from schemas.clients.kafka import (
+    BRIEF_MS,
     KafkaUnavailable,
     TopicMismatch,
-    TopicPartition,
-    assigned_consumer,
     partition_counts,
     read_range,
+    topic_reader,
 )
 from schemas.clients.producer import DurableProducer
 from schemas.records import FrameBatch
@@ -138,7 +138,7 @@ def export(bootstrap: str, output: str, options: dict[str, Any], limit: int, red
         partitions = asyncio.run(partition_counts(bootstrap)).get(FRAMES)
         if not partitions:
             raise TopicMismatch(f"topic {FRAMES} does not exist: run `lodestream topics create`")
-        records = _as_iterator(_read_topic(bootstrap, partitions, wanted, limit), tally, redactor)
+        records = _as_iterator(_read_topic(bootstrap, wanted, limit), tally, redactor)
         if output == "-":
             write(sys.stdout.buffer, records, partitions)
         else:
@@ -171,13 +171,9 @@ def _as_iterator(records: AsyncIterator[Archived], tally: Tally, redactor: Redac
             yield record
 
 
-async def _read_topic(bootstrap: str, partitions: int, wanted: Wanted, limit: int) -> AsyncIterator[Archived]:
-    consumer = assigned_consumer(bootstrap)
-    await consumer.start()
+async def _read_topic(bootstrap: str, wanted: Wanted, limit: int) -> AsyncIterator[Archived]:
     frames = 0
-    try:
-        places = [TopicPartition(FRAMES, number) for number in range(partitions)]
-        consumer.assign(places)
+    async with topic_reader(bootstrap, FRAMES) as (consumer, places):
         ends = await consumer.end_offsets(places)
         starts = await consumer.offsets_for_times(dict.fromkeys(places, wanted.from_ms))
         for place in places:
@@ -189,8 +185,6 @@ async def _read_topic(bootstrap: str, partitions: int, wanted: Wanted, limit: in
                     frames += len(batch.frames.kind)
                     if limit and frames >= limit:
                         return
-    finally:
-        await consumer.stop()
 
 
 # ---- import
@@ -213,7 +207,7 @@ async def _import(
     partitions = (await partition_counts(bootstrap)).get(FRAMES)
     if not partitions:
         raise TopicMismatch(f"topic {FRAMES} does not exist: run `lodestream topics create`")
-    if not dry_run and not sure and await _holds_records(bootstrap, partitions):
+    if not dry_run and not sure and await _holds_records(bootstrap):
         raise ValueError(
             "the topic holds records already: devices would see the frames as old reports. --yes imports them all the same"
         )
@@ -243,15 +237,10 @@ def _named(name: str) -> Iterator[None]:
         raise ValueError(f"{name}: {error}") from None
 
 
-async def _holds_records(bootstrap: str, partitions: int) -> bool:
-    consumer = assigned_consumer(bootstrap)
-    await consumer.start()
-    try:
-        places = [TopicPartition(FRAMES, number) for number in range(partitions)]
+async def _holds_records(bootstrap: str) -> bool:
+    async with topic_reader(bootstrap, FRAMES, BRIEF_MS) as (consumer, places):
         firsts, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
         return any(ends[place] > firsts[place] for place in places)
-    finally:
-        await consumer.stop()
 
 
 def placed(batch: FrameBatch, partition: int, count: int, partitions: int) -> Iterator[tuple[int, FrameBatch]]:

@@ -10,6 +10,7 @@ import click
 from deploy.cli.derive_commands import derive
 from deploy.cli.events_commands import events
 from deploy.cli.frames_commands import frames
+from deploy.cli.listen_commands import listen
 from deploy.cli.options import BOOTSTRAP, CLICKHOUSE
 from deploy.cli.rejected_commands import rejected
 from deploy.cli.replay_commands import replay
@@ -253,7 +254,7 @@ def status(bootstrap: str, url: str, metrics: tuple[str, ...]) -> None:
     sys.exit(run(bootstrap, url, list(metrics)))
 
 
-for command in (derive, devices, groups, geofences, events, replay, rejected, frames, report):
+for command in (derive, devices, groups, geofences, events, replay, rejected, frames, report, listen):
     cli.add_command(command)
 
 

@@ -26,24 +26,17 @@ from deploy.rulefiles import (
 from processors.derive.rules import parameters_from
 from schemas import codec
 from schemas.clients import clickhouse
-from schemas.clients.kafka import (
-    KafkaUnavailable,
-    TopicMismatch,
-    TopicPartition,
-    assigned_consumer,
-    partition_counts,
-    read_range,
-)
+from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, read_range, topic_reader
 from schemas.clients.producer import DurableProducer
-from schemas.records import Device, Geofence, Group
-from schemas.topics import DEVICES, GEOFENCES, GROUPS
+from schemas.records import Alias, Device, Geofence, Group
+from schemas.topics import ALIASES, DEVICES, GEOFENCES, GROUPS
 
 EXIT_USAGE = 2
 SENDS_AT_ONCE = 500
 UNKNOWN_SHOWN = 1000
 
 Record = Device | Group | Geofence
-RECORD_CLASSES: dict[str, type[Any]] = {DEVICES: Device, GROUPS: Group, GEOFENCES: Geofence}
+RECORD_CLASSES: dict[str, type[Any]] = {DEVICES: Device, GROUPS: Group, GEOFENCES: Geofence, ALIASES: Alias}
 
 
 class UserError(Exception):
@@ -60,12 +53,7 @@ class Change:
 
 async def read_records(bootstrap: str, topic: str) -> dict[str, Any]:
     """The newest record of each key. Raises KafkaUnavailable, TopicMismatch."""
-    if topic not in await partition_counts(bootstrap):
-        raise TopicMismatch(f"topic {topic} does not exist: run `lodestream topics create`")
-    consumer, partition = assigned_consumer(bootstrap), TopicPartition(topic, 0)
-    await consumer.start()
-    try:
-        consumer.assign([partition])
+    async with topic_reader(bootstrap, topic) as (consumer, (partition, *_)):
         end = (await consumer.end_offsets([partition]))[partition]
         found: dict[str, Any] = {}
         async for record in read_range(consumer, partition, 0, end):
@@ -75,8 +63,6 @@ async def read_records(bootstrap: str, topic: str) -> dict[str, Any]:
             else:
                 found[key] = codec.decode(record.value, RECORD_CLASSES[topic])
         return found
-    finally:
-        await consumer.stop()
 
 
 async def write(bootstrap: str, topic: str, change: Change) -> None:

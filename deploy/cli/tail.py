@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from schemas import codec
-from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, TopicPartition, assigned_consumer, partition_counts
+from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, topic_reader
 from schemas.topics import TOPICS
 
 EXIT_USAGE = 2
@@ -62,15 +62,7 @@ def _unscale(row: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _tail(options: dict[str, Any]) -> None:
-    topic = options["topic"]
-    counts = await partition_counts(options["bootstrap"])
-    if topic not in counts:
-        raise TopicMismatch(f"topic {topic} does not exist: run `lodestream topics create`")
-    consumer = assigned_consumer(options["bootstrap"])
-    await consumer.start()
-    try:
-        parts = [TopicPartition(topic, number) for number in range(counts[topic])]
-        consumer.assign(parts)
+    async with topic_reader(options["bootstrap"], options["topic"]) as (consumer, parts):
         ends = await consumer.end_offsets(parts)
         await (consumer.seek_to_beginning() if options["from_start"] else consumer.seek_to_end())
         left = {p for p in parts if ends[p] > await consumer.position(p)}
@@ -86,8 +78,6 @@ async def _tail(options: dict[str, Any]) -> None:
                                 return
                 if await consumer.position(partition) >= ends[partition]:
                     left.discard(partition)
-    finally:
-        await consumer.stop()
 
 
 def _wanted(row: dict[str, Any], options: dict[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -132,6 +133,24 @@ def assigned_consumer(bootstrap: str, patience_ms: int = 500) -> AIOKafkaConsume
     )
 
 
+@contextlib.asynccontextmanager
+async def topic_reader(
+    bootstrap: str, topic: str, patience_ms: int = 500
+) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
+    """A consumer that has all partitions of a topic, and these. Raises KafkaUnavailable, TopicMismatch."""
+    counts = await partition_counts(bootstrap)
+    if topic not in counts:
+        raise TopicMismatch(f"topic {topic} does not exist: run `lodestream topics create`")
+    consumer = assigned_consumer(bootstrap, patience_ms)
+    await consumer.start()
+    try:
+        parts = [TopicPartition(topic, number) for number in range(counts[topic])]
+        consumer.assign(parts)
+        yield consumer, parts
+    finally:
+        await consumer.stop()
+
+
 async def read_range(consumer: Any, partition: TopicPartition, start: int, end: int) -> AsyncIterator[Any]:
     """Every record of one assigned partition from offset start (or the log's start) up to, not including, end."""
     begin = (await consumer.beginning_offsets([partition]))[partition]
@@ -162,5 +181,6 @@ __all__ = [
     "partition_counts",
     "read_range",
     "start_producer",
+    "topic_reader",
     "wait_for_broker",
 ]
