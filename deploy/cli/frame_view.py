@@ -25,7 +25,7 @@ FIGURES = {
     "satellites": "{} satellites",
     "hdop": "hdop {:g}",
     "accuracy_m": "accuracy {:g} m",
-    "odometer_m": "odometer {:g} m",
+    "odometer_m": "odometer {:,.0f} m",
     "battery_percent": "battery {:g} %",
     "battery_v": "battery {:g} V",
     "power_v": "power {:g} V",
@@ -50,6 +50,7 @@ class FrameRow:
     session: int
     session_id: str
     peer: str
+    opened_ms: int
 
 
 def frame_rows(batch: FrameBatch) -> Iterator[FrameRow]:
@@ -73,7 +74,8 @@ def frame_rows(batch: FrameBatch) -> Iterator[FrameRow]:
             sessions.dialect[session],
             sessions.login[session],
         )
-        yield FrameRow(frame, FrameKind(kind), session, sessions.session_id[session], sessions.peer[session])
+        told = sessions.session_id[session], sessions.peer[session], sessions.opened_ms[session]
+        yield FrameRow(frame, FrameKind(kind), session, *told)
 
 
 # -- what the decoder reads -------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from deploy.cli.derive_commands import derive
+from deploy.cli.doctor.commands import doctor
 from deploy.cli.events_commands import events
 from deploy.cli.frames_commands import frames
 from deploy.cli.listen_commands import listen
@@ -254,7 +255,7 @@ def status(bootstrap: str, url: str, metrics: tuple[str, ...]) -> None:
     sys.exit(run(bootstrap, url, list(metrics)))
 
 
-for command in (derive, devices, groups, geofences, events, replay, rejected, frames, report, listen):
+for command in (derive, devices, groups, geofences, events, replay, rejected, frames, report, listen, doctor):
     cli.add_command(command)
 
 
