@@ -17,6 +17,7 @@ from deploy.cli.rejected_commands import rejected
 from deploy.cli.replay_commands import replay
 from deploy.cli.report.commands import report
 from deploy.cli.rules_commands import devices, geofences, groups
+from deploy.cli.status.commands import status
 from schemas.topics import DEFAULT_PARTITIONS, TOPICS
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
@@ -240,22 +241,7 @@ def tail(**options: Any) -> None:
     sys.exit(run(**options))
 
 
-@cli.command()
-@BOOTSTRAP
-@CLICKHOUSE
-@click.option("--metrics", multiple=True, help="Metrics page of a process (repeatable); default: the local ones.")
-def status(bootstrap: str, url: str, metrics: tuple[str, ...]) -> None:
-    """The line at a glance: what runs, rates, lag, errors, in plain words.
-
-    \b
-    Example: lodestream status
-    """
-    from deploy.cli.status import run
-
-    sys.exit(run(bootstrap, url, list(metrics)))
-
-
-for command in (derive, devices, groups, geofences, events, replay, rejected, frames, report, listen, doctor):
+for command in (derive, devices, groups, geofences, events, replay, rejected, frames, report, listen, doctor, status):
     cli.add_command(command)
 
 

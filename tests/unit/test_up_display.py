@@ -1,4 +1,4 @@
-"""What `lodestream up` and `lodestream status` show: figures, events, displays, judgements."""
+"""What `lodestream up` shows: figures, events, displays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from rich.console import Console
 
-from deploy.cli import status
 from deploy.local import counters, events
 from deploy.local.display import PlainDisplay, line_view, steps_view
 from deploy.local.events import EventRow, Seen
@@ -18,7 +17,6 @@ from deploy.local.model import Model, Phase, Step, duration, milliseconds, statu
 from deploy.local.orphans import ProcessList
 from deploy.local.supervisor import Service, Spec
 from schemas.records import EventBatch, Events, Source
-from schemas.topics import TOPICS
 
 # Figures
 
@@ -173,43 +171,3 @@ def test_live_views_fit_a_terminal(tmp_path: Path) -> None:
     assert max(map(len, text.splitlines())) <= 100
     for part in ("Kafka", "port 8888", "overspeed_ended", "speed max 120 km/h", "[bold]hostile", "Gateway ended"):
         assert part in text
-
-
-# Status
-
-
-def test_status_says_what_is_wrong_and_what_to_do() -> None:
-    report = status.Report(
-        status.KafkaState(error="no broker answers"),
-        status.StoreState(error="Code: 60. DB::Exception: UNKNOWN_TABLE"),
-        {"http://x:1/metrics": None},
-    )
-    status.judge(report, "k:9092", "http://c:8123")
-    assert report.down
-    text = "\n".join(report.problems)
-    for part in ("Kafka does not answer at k:9092", "lodestream migrate", "No metrics at http://x:1/metrics"):
-        assert part in text
-
-
-def test_status_of_a_healthy_line_has_no_problems() -> None:
-    registry = CollectorRegistry()
-    Counter("gateway_unknown_bytes", "x", registry=registry).inc(0)
-    topics = {name: status.TopicState(8, 5, 5) for name in TOPICS}
-    report = status.Report(
-        status.KafkaState(topics, {"track": 0, "sink": 3}), status.StoreState("26"), {"u": page_of(registry)}
-    )
-    status.judge(report, "k", "c")
-    assert (report.down, report.problems) == (False, [])
-    report.kafka.lags["sink"] = 5000
-    Counter("track_rejected", "x", ["reason"], registry=registry).labels("syntax").inc(2)
-    report.pages["u"] = page_of(registry)
-    status.judge(report, "k", "c")
-    assert not report.down, "behind is not down"
-    assert [problem.split()[0] for problem in report.problems] == ["5,000", "2"]
-
-
-def test_status_reasons_are_one_line() -> None:
-    text = 'HTTPConnectionPool(...): (Caused by X("Failed: [Errno 111] Connection refused")) executing\nmore'
-    assert status.reason(RuntimeError(text)) == "Connection refused"
-    assert status.reason(RuntimeError("a\nb")) == "a"
-    assert status.reason(RuntimeError()) == "RuntimeError"
