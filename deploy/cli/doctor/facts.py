@@ -75,6 +75,11 @@ class SessionSeen:
         return self.status != "closed"
 
     @property
+    def counted(self) -> bool:
+        """Whether its counts were taken after its first replies."""
+        return self.status in ("active", "closed")
+
+    @property
     def address(self) -> str:
         """The peer without its port."""
         return self.peer.rpartition(":")[0]

@@ -228,10 +228,14 @@ def _login_only(facts: Facts, found: Diagnosis) -> Iterator[Finding]:
             ("ask again in a minute or two, or watch: lodestream listen",),
         )
         return
-    answered = any(session.replies for session in facts.sessions)
-    replies = "it was answered" if answered else "it was not answered: its protocol needs none, or Kafka was away"
+    if any(session.replies for session in facts.sessions):
+        replies = "; it was answered"
+    elif any(session.counted for session in facts.sessions):
+        replies = "; it was not answered: its protocol needs none, or Kafka was away"
+    else:
+        replies = ""
     yield Finding(
-        f"after the login nothing comes; {replies}",
+        f"after the login nothing comes{replies}",
         (
             "set its reporting interval: without one some devices report only when asked",
             "devices that were moved from another server keep its mode: send the server message again",
@@ -316,7 +320,7 @@ def _flapping(facts: Facts) -> Iterator[Finding]:
     recent = [session for session in facts.sessions if session.opened_ms > since and session.transport == "tcp"]
     if len(recent) < FLAPPING:
         return
-    unanswered = sum(session.frames > 0 and not session.replies for session in recent)
+    unanswered = sum(session.counted and session.frames > 0 and not session.replies for session in recent)
     yield Finding(
         f"{len(recent)} connections within an hour, "
         + (f"{unanswered} without a reply" if unanswered else "all answered"),

@@ -95,7 +95,8 @@ def _devices(facts: Facts) -> Iterator[str]:
 def _sessions(facts: Facts) -> Iterator[str]:
     if not facts.sessions:
         return
-    yield f"Sessions (newest {min(SESSIONS_SHOWN, len(facts.sessions))} of {len(facts.sessions)} read)"
+    shown = min(SESSIONS_SHOWN, len(facts.sessions))
+    yield f"Sessions (newest {shown} of {len(facts.sessions)} read; those that are open tell news once a minute)"
     for session in facts.sessions[:SESSIONS_SHOWN]:
         yield f"  {_session(session)}"
     newest = facts.sessions[0]
