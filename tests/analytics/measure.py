@@ -50,8 +50,8 @@ class Size:
         return max(1, round(self.positions / self.devices / PER_DAY))
 
 
-def run(folder: Path, size: Size, say: Say) -> dict[str, Any]:
-    """Everything; returns what was measured, and `missed`: the bounds that do not hold."""
+def run(folder: Path, size: Size, say: Say, runs: int = RUNS) -> dict[str, Any]:
+    """Everything, each question `runs` times; returns what was measured, and `missed`: the bounds that do not hold."""
     with clickhouse_server(folder / "clickhouse") as url:
         client = clickhouse.connect(url)
         clickhouse.migrate(client)
@@ -61,7 +61,7 @@ def run(folder: Path, size: Size, say: Say) -> dict[str, Any]:
         live = Live(url, size)
         live.start()
         try:
-            times = ask_all(client, size, say)
+            times = Asker(client, say, runs).ask_all(size)
         finally:
             live.stop()
         say(f"live load meanwhile: {live.rows_per_s:,.0f} rows/s in blocks of {LIVE_ROWS}, {live.blocks} blocks")
@@ -129,56 +129,52 @@ def weigh(client: Any, say: Say) -> dict[str, Any]:
     return {"rows": rows, "disk_bytes": disk, "bytes_per_position": sum(told.values()), "columns": told}
 
 
-def ask_all(client: Any, size: Size, say: Say) -> dict[str, Any]:
-    """Every report of one device and month, and those of the fleet that have a bound or are asked often."""
-    end = FIRST_DAY + timedelta(days=size.days)
-    number = size.devices // 20 * 10 + 8  # one of those that fill every column
-    device, month = str(FIRST_DEVICE + number), end - timedelta(days=30)
-    found: dict[str, Any] = {}
-    for name in load_queries():
-        measure(client, found, f"{name}, {QUESTION}", name, [device], month, end, DEVICE_MONTH_S, say)
-    middle = FIRST_DAY + timedelta(days=size.days // 2)
-    day = middle, middle + timedelta(days=1)
-    measure(client, found, "summary, fleet day", "summary", [], *day, FLEET_DAY_S, say)
-    measure(client, found, "latest, whole fleet", "latest", [], *day, LATEST_S, say)
-    for name in ("trips", "stops", "overspeed", "heatmap", "geofences", "quality", "ranking"):
-        measure(client, found, f"{name}, fleet day", name, [], *day, None, say)
-    week = middle - timedelta(days=min(3, size.days // 2)), middle + timedelta(days=4)
-    measure(client, found, "summary, fleet week", "summary", [], *week, None, say)
-    return found
+class Asker:
+    """Asks as `lodestream report` does, `runs` times after a first one, and notes the median and the largest time."""
 
+    def __init__(self, client: Any, say: Say, runs: int) -> None:
+        self._client, self._say, self._runs = client, say, runs
+        self._found: dict[str, Any] = {}
 
-def measure(
-    client: Any,
-    found: dict[str, Any],
-    label: str,
-    name: str,
-    devices: list[str],
-    begin: datetime,
-    end: datetime,
-    bound_s: float | None,
-    say: Say,
-) -> None:
-    """Ask once cold and then RUNS times (twice what has no bound); note the median and the largest."""
-    query = load_queries()[name]
-    values: dict[str, Any] = {parameter.name: parameter.default for parameter in PARAMETERS.values()}
-    values |= {"devices": devices, "kinds": [], "tz": str(ZONE), "period": "day", "limit_kmh": LIMIT_KMH}
-    values |= geofence_parameters(depot(int(devices[0]) - FIRST_DEVICE if devices else 0))
-    values |= {"from": f"{begin:%F %T.000}", "to": f"{end:%F %T.000}"} | query.settings
-    times, rows = [], 0
-    for _ in range(1 + (RUNS if bound_s else 2)):
-        started = time.perf_counter()
-        rows = len(ask(client, query, values, ZONE).rows)
-        times.append(time.perf_counter() - started)
-    told = {"first_s": times[0], "median_s": statistics.median(times[1:]), "largest_s": max(times[1:])}
-    found[label] = told | {"rows": rows, "bound_s": bound_s}
-    mark = (
-        "" if bound_s is None else f"  (bound {bound_s * 1000:,.0f}{'' if told['median_s'] <= bound_s else ', MISSED'})"
-    )
-    say(
-        f"{label:<28} {told['median_s'] * 1000:8,.0f} ms, largest {told['largest_s'] * 1000:,.0f}, "
-        f"first {told['first_s'] * 1000:,.0f}, {rows:,} rows{mark}"
-    )
+    def ask_all(self, size: Size) -> dict[str, Any]:
+        """Every report of one device and month, and those of the fleet that have a bound or are asked often."""
+        end = FIRST_DAY + timedelta(days=size.days)
+        number = size.devices // 20 * 10 + 8  # one of those that fill every column
+        device, month = str(FIRST_DEVICE + number), end - timedelta(days=30)
+        for name in load_queries():
+            self._measure(f"{name}, {QUESTION}", name, [device], month, end, DEVICE_MONTH_S)
+        middle = FIRST_DAY + timedelta(days=size.days // 2)
+        day = middle, middle + timedelta(days=1)
+        self._measure("summary, fleet day", "summary", [], *day, FLEET_DAY_S)
+        self._measure("latest, whole fleet", "latest", [], *day, LATEST_S)
+        for name in ("trips", "stops", "overspeed", "heatmap", "geofences", "quality", "ranking"):
+            self._measure(f"{name}, fleet day", name, [], *day, None)
+        week = middle - timedelta(days=min(3, size.days // 2)), middle + timedelta(days=4)
+        self._measure("summary, fleet week", "summary", [], *week, None)
+        return self._found
+
+    def _measure(
+        self, label: str, name: str, devices: list[str], begin: datetime, end: datetime, bound_s: float | None
+    ) -> None:
+        query = load_queries()[name]
+        values: dict[str, Any] = {parameter.name: parameter.default for parameter in PARAMETERS.values()}
+        values |= {"devices": devices, "kinds": [], "tz": str(ZONE), "period": "day", "limit_kmh": LIMIT_KMH}
+        values |= geofence_parameters(depot(int(devices[0]) - FIRST_DEVICE if devices else 0))
+        values |= {"from": f"{begin:%F %T.000}", "to": f"{end:%F %T.000}"} | query.settings
+        times, rows = [], 0
+        for _ in range(1 + (self._runs if bound_s else min(self._runs, 2))):
+            started = time.perf_counter()
+            rows = len(ask(self._client, query, values, ZONE).rows)
+            times.append(time.perf_counter() - started)
+        median_s, largest_s = statistics.median(times[1:]), max(times[1:])
+        told = {"first_s": times[0], "median_s": median_s, "largest_s": largest_s}
+        self._found[label] = told | {"rows": rows, "bound_s": bound_s}
+        kept = "" if bound_s is None or median_s <= bound_s else ", MISSED"
+        mark = "" if bound_s is None else f"  (bound {bound_s * 1000:,.0f}{kept})"
+        self._say(
+            f"{label:<28} {median_s * 1000:8,.0f} ms, largest {largest_s * 1000:,.0f}, "
+            f"first {times[0] * 1000:,.0f}, {rows:,} rows{mark}"
+        )
 
 
 def depot(number: int) -> Geofence:
