@@ -77,18 +77,18 @@ FAMILIES: dict[str, Family] = {
     "watch": Family(
         "watches and pendants with the SeTracker app, Q50, Q90, A9 …",
         {
-            "apn": "pw,123456,apn,{apn},,,#",
+            "apn": "pw,123456,apn,{apn},,,MCCMNC#",
             "server": "pw,123456,ip,{host},{port}#",
             "interval": "pw,123456,upload,60#",
             "clock": "pw,123456,lz,0,0#",
             "status": "pw,123456,ts#",
         },
-        "the password may be 523681 instead of 123456",
+        "the password may be 523681 instead of 123456; MCCMNC: of the network, 26201 say",
     ),
     "meiligao": Family(
         "Meiligao VT300, VT310, GT30, TK103 of that maker",
         {
-            "apn": "W000000,011,{apn}",
+            "apn": "W000000,011,{apn},,",
             "server": "W000000,012,{host},{port}",
             "data": "W000000,013,1",
             "interval": "W000000,014,00003",
@@ -99,8 +99,8 @@ FAMILIES: dict[str, Family] = {
     ),
     "jt808": Family(
         "JT/T 808 devices: each maker has messages of its own",
-        {"apn": "apn123456 {apn}", "server": "adminip123456 {host} {port}"},
-        "these two are MiCODUS'; else look for `server` or `ip` in the list that came with the device",
+        {"apn": "APN,{apn}#", "server": "SERVER,{named},{host},{port},0#", "status": "PARAM#"},
+        "as BSJ and Jimi take them; MiCODUS: apn123456 NAME and adminip123456 HOST PORT; else see its manual",
     ),
 }
 
