@@ -157,7 +157,7 @@ def lines(told: dict[str, Any], indent: str = "    ") -> Iterator[str]:
     data = bytes.fromhex(told["frame_hex"])
     who = printable(told["device_id"] or "no device")
     yield (
-        f"{moment(told['received_ms'])}  {told['protocol'] or 'unknown protocol'}  {who}  "
+        f"{moment(told['received_ms'])}.{told['received_ms'] % 1000:03}  {told['protocol'] or 'unknown protocol'}  {who}  "
         f"{told['peer']} {told['transport']}  {len(data)} bytes"
     )
     yield from (indent + line for line in dump(data))

@@ -124,7 +124,8 @@ def test_a_short_id_leads_to_the_device_it_belongs_to(line: Line) -> None:
     assert found["state"] == "heartbeat", "a login with a report without a fix"
     lodestream("devices", "set", H02_DEVICE, "--name", "van 7", "--kafka", line.kafka.bootstrap)
     lodestream("devices", "alias", H02_DEVICE, "h02:1234567890", "--kafka", line.kafka.bootstrap)
-    named = doctor(line, "1234567890")
+    named = doctor(line, "h02:1234567890")
+    assert doctor(line, "1234567890")["subject"] == named["subject"]
     assert (named["subject"], named["registered"]["name"]) == (H02_DEVICE, "van 7")
 
 

@@ -193,6 +193,14 @@ def test_a_login_of_this_moment_is_given_time() -> None:
     assert "after the login nothing comes; it was answered" in told(diagnose(facts(sessions=[old]), Place()))
 
 
+def test_what_was_not_asked_is_not_denied() -> None:
+    given = facts(away=["no Kafka broker answers at x"])
+    found = diagnose(given, Place())
+    assert found.headline == "Nothing of it was found in what could be asked."
+    assert "not registered" not in show.as_text(given, found, 3)
+    assert "not registered" in show.as_text(facts(identified=True), diagnose(facts(), Place()), 3)
+
+
 def test_refused_and_quarantined_devices_are_registered() -> None:
     refused = facts(refusals=[Refusals("unknown_device", "gt06", 3, NOW_MS - MIN, "", b"")])
     assert f"lodestream devices set {DEVICE}" in told(diagnose(refused, Place()))

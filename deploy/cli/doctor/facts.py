@@ -139,13 +139,14 @@ class Facts:
 
     reports: the newest stored ones. last: for each rung the newest arrival of a stored report. frames: as
     frame_view.view gives them, from the log, and `first`: whether it began its session. strangers: sessions of others
-    that never identified (for a device that was never seen). scanned: how far back the log was looked through, in
-    words; empty: not at all.
+    that never identified (for a device that was never seen). identified: the topics of devices and aliases were read.
+    scanned: how far back the log was looked through, in words; empty: not at all.
     """
 
     subject: str
     is_address: bool
     now_ms: int
+    identified: bool = False
     device: Device | None = None
     aliases: list[str] = field(default_factory=list)
     asked_as: str = ""

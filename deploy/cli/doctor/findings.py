@@ -18,6 +18,8 @@ ZONE_STEP_MS, ZONE_SLACK_MS = 15 * 60_000, 3 * 60_000
 FLAPPING = 10
 """Connections within an hour that say that something ends them."""
 LOW_BATTERY_PERCENT = 15.0
+TELLING_ALARMS = ("low_battery", "low_power", "power_cut", "removing", "tampering")
+"""Alarms that may be the last word of a device."""
 HOUR_MS = 3_600_000
 STRANGER_STARTS = (
     (re.compile(rb"(GET|POST|HEAD|PUT|OPTIONS|CONNECT) "), "a web browser or a scanner (HTTP), no tracker"),
@@ -52,7 +54,10 @@ HEADLINES = {
 
 
 def headline(facts: Facts, found: Diagnosis) -> str:
+    """The whole in a sentence."""
     if found.state is None or found.heard_ms is None:
+        if facts.away:
+            return "Nothing of it was found in what could be asked."
         if facts.is_address:
             return "Nothing was ever received from this address."
         return "It was never seen: nothing that ever arrived carried this id."
@@ -111,7 +116,6 @@ def _never_seen(facts: Facts) -> Iterator[Finding]:
             "is the SIM card active, with data and credit, and its PIN switched off? does the device answer a text message?",
             "is the address right that it is set to? it must be the public one of this server, with port 8888",
             "is the port open from outside? from another network: nc -vz HOST 8888 (and lodestream status here)",
-            "text messages by clone family: lodestream doctor --sms",
         ),
     )
 
@@ -129,12 +133,8 @@ def _silent(facts: Facts, found: Diagnosis) -> Iterator[Finding]:
     if last is not None and not last.open:
         yield Finding(f"its last session ended so: {ends.get(last.reason, last.reason)}")
     for event in facts.events:
-        known = event.kind in ("power_cut", "device_offline") or event.subject in (
-            "low_battery",
-            "power_cut",
-            "removed",
-        )
-        if known and found.heard_ms is not None and event.time_ms > found.heard_ms - TOGETHER_MS:
+        telling = event.kind in ("power_cut", "device_offline") or event.subject in TELLING_ALARMS
+        if telling and found.heard_ms is not None and event.time_ms > found.heard_ms - TOGETHER_MS:
             yield Finding(
                 f"before that: {event.kind} {event.subject}".rstrip() + f", {ago(facts.now_ms - event.time_ms)} ago"
             )

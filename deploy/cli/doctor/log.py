@@ -16,8 +16,8 @@ from schemas.clients.kafka import BRIEF_MS, TopicPartition, read_range, topic_re
 from schemas.records import FrameBatch, SessionBatch
 from schemas.topics import ALIASES, DEVICES, FRAMES, SESSIONS, partition_of
 
-SCAN_S = 4.0
-"""Time for looking backwards from the end of a topic: a busy line is not read to its beginning."""
+HINTS_S, SCAN_S = 4.0, 4.0
+"""Time for looking at known places, and backwards from the end of a topic: a busy line is not read to its beginning."""
 FIRST_RECORDS = 64
 MOST_RECORDS = 2048
 BEFORE_MS, BEHIND_MS = 2_000, 5_000
@@ -35,10 +35,10 @@ async def identify(bootstrap: str, facts: Facts) -> None:
     pairs |= {alias: record.device_id for alias, record in learnt.items() if alias not in pairs}
     asked = facts.subject
     if asked not in devices:
-        owners = {device_id for alias, device_id in pairs.items() if alias.partition(":")[2] == asked}
+        owners = {device_id for alias, device_id in pairs.items() if asked in (alias, alias.partition(":")[2])}
         if len(owners) == 1 and owners != {asked}:
             facts.asked_as, facts.subject = asked, owners.pop()
-    facts.device = devices.get(facts.subject)
+    facts.identified, facts.device = True, devices.get(facts.subject)
     facts.aliases = sorted(alias for alias, device_id in pairs.items() if device_id == facts.subject)
 
 
@@ -47,13 +47,16 @@ async def read_frames(
 ) -> list[tuple[FrameRow, bool]]:
     """The newest frames, newest first, each with whether it was the first of its session.
 
-    First where the store says that something arrived, then backwards from the end, for SCAN_S at most. Fills in
-    facts.scanned.
+    First where the store says that something arrived, for HINTS_S at most, then backwards from the end, for SCAN_S at most.
+    Fills in facts.scanned.
     """
     found: dict[tuple[int, int, int], FrameRow] = {}
     async with topic_reader(bootstrap, FRAMES, BRIEF_MS) as (consumer, parts):
         own = parts if facts.is_address else [parts[partition_of(facts.subject, len(parts))]]
+        deadline = time.monotonic() + HINTS_S
         for part, from_ms, to_ms in _places(facts, parts):
+            if time.monotonic() > deadline:
+                break
             async for record in _between(consumer, part, from_ms, to_ms):
                 _take(record, takes, found)
         oldest_ms, whole = 2**62, True
@@ -82,7 +85,7 @@ async def read_frames(
 
 
 def _places(facts: Facts, parts: list[TopicPartition]) -> list[tuple[TopicPartition, int, int]]:
-    """Partitions and spans of arrival where frames of the device should stand, by what the store says."""
+    """Partitions and spans of arrival where frames of the device should stand, by what the store says; newest first."""
     spans: dict[tuple[int, int], None] = {}
     for report in facts.reports[:HINTS]:
         spans[partition_of(facts.subject, len(parts)), report.received_ms // 1000] = None
@@ -98,7 +101,8 @@ def _places(facts: Facts, parts: list[TopicPartition]) -> list[tuple[TopicPartit
             joined[-1] = (number, joined[-1][1], to_ms)
         else:
             joined.append((number, from_ms, to_ms))
-    return [(parts[number], from_ms, to_ms) for number, from_ms, to_ms in joined]
+    newest_first = sorted(joined, key=lambda place: place[2], reverse=True)
+    return [(parts[number], from_ms, to_ms) for number, from_ms, to_ms in newest_first]
 
 
 async def _between(consumer: Any, part: TopicPartition, from_ms: int, to_ms: int) -> AsyncIterator[Any]:

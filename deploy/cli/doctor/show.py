@@ -52,7 +52,7 @@ def _title(facts: Facts, found: Diagnosis) -> str:
     if facts.device is not None:
         named = [facts.device.name, f"group {facts.device.group_id}" if facts.device.group_id else ""]
         told.append(f"registered ({', '.join(map(printable, filter(None, named)))})" if any(named) else "registered")
-    elif not facts.is_address:
+    elif facts.identified:
         told.append("not registered")
     if found.protocol:
         transport = facts.sessions[0].transport if facts.sessions else ""
@@ -180,9 +180,9 @@ def _todo(facts: Facts, found: Diagnosis) -> Iterator[str]:
         yield from _messages(found.messages)
         if note := FAMILIES[found.protocol].note:
             yield f"  ({note})"
-    elif found.state is None and not facts.is_address:
+    elif found.state is None or found.silent:
         yield ""
-        yield "Its text messages: lodestream doctor --sms, or name its family: --protocol gt06"
+        yield "Text messages that set a tracker up: lodestream doctor --sms, or name its family: --protocol gt06"
 
 
 def _messages(told: list[tuple[str, str]]) -> Iterator[str]:
