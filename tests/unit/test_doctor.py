@@ -139,7 +139,9 @@ def test_the_state_is_the_best_of_its_last_half_hour_and_the_ladder_keeps_what_w
 
 def test_the_newest_of_each_rung_counts_wherever_it_is_told() -> None:
     given = facts(frames=[frame(H02_FIX, "h02", 30 * S)], reports=[report(2 * MIN)], last={Rung.FIX: NOW_MS - MIN})
-    assert ladder(given)[Rung.FIX] == NOW_MS - 30 * S
+    assert ladder(given) == dict.fromkeys((Rung.CONNECTED, Rung.FIX), NOW_MS - 30 * S)
+    assert ladder(facts(reports=[report(MIN)])) == dict.fromkeys((Rung.CONNECTED, Rung.FIX), NOW_MS - MIN)
+    assert ladder(facts()) == {}
 
 
 # -- findings ---------------------------------------------------------------------------------------------------------

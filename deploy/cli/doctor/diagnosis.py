@@ -58,10 +58,11 @@ def ladder(facts: Facts) -> dict[Rung, int]:
             reach(*_rung_of_session(session, facts))
     for frame in facts.frames:
         reach(rung_of_frame(frame), frame["received_ms"])
-        reach(Rung.CONNECTED, frame["received_ms"])
     for refusals in facts.refusals:
         if (rung := REFUSED_RUNGS.get(refusals.reason)) is not None:
             reach(rung, refusals.last_ms)
+    if newest:
+        reach(Rung.CONNECTED, max(newest.values()))  # whatever came, came over a connection
     return dict(sorted(newest.items()))
 
 

@@ -110,8 +110,9 @@ def _never_seen(facts: Facts) -> Iterator[Finding]:
             f"somebody at {address} connects and never says who it is; it may be this device",
             (f"lodestream doctor {address}",),
         )
+    asked = "as far as could be asked, " if facts.away else ""
     yield Finding(
-        "the device does not reach this server",
+        f"{asked}the device does not reach this server",
         (
             "is the SIM card active, with data and credit, and its PIN switched off? does the device answer a text message?",
             "is the address right that it is set to? it must be the public one of this server, with port 8888",
