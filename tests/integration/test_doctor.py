@@ -153,6 +153,7 @@ def test_a_user_s_mistake_is_named() -> None:
     assert "no port" in lodestream("doctor", "1", "--server", "a:99999", code=2)
     listed = lodestream("doctor", "--sms", "--server", "10.0.0.1:9000", "--apn", "net")
     assert "adminip123456 10.0.0.1 9000" in listed
+    assert listed.rstrip().endswith("of that very device")
     assert "gt06:" not in lodestream("doctor", "--sms", "--protocol", "h02")
 
 

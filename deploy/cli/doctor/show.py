@@ -16,6 +16,7 @@ from deploy.cli.frame_view import lines, moment
 SESSIONS_SHOWN = 5
 EXAMPLE_SHOWN = 64
 DEVICES_SHOWN = 20
+CAVEAT = "makers differ: when it does not answer, its manual has the texts and the password of that very device"
 MAIN_RUNGS = (Rung.CONNECTED, Rung.LOGIN, Rung.HEARTBEAT, Rung.CELLS, Rung.FIX)
 """Shown even when they were never reached; the others only when they were."""
 
@@ -180,6 +181,7 @@ def _todo(facts: Facts, found: Diagnosis) -> Iterator[str]:
         yield from _messages(found.messages)
         if note := FAMILIES[found.protocol].note:
             yield f"  ({note})"
+        yield f"  ({CAVEAT})"
     elif found.state is None or found.silent:
         yield ""
         yield "Text messages that set a tracker up: lodestream doctor --sms, or name its family: --protocol gt06"
@@ -199,7 +201,7 @@ def families(place: Place, names: list[str]) -> str:
         told += _messages(messages(name, tuple(PURPOSES), place.host, place.port, place.apn))
         told += [f"  ({family.note})"] if family.note else []
         told.append("")
-    return "\n".join(told).rstrip()
+    return "\n".join([*told, CAVEAT])
 
 
 def as_json(facts: Facts, found: Diagnosis) -> dict[str, Any]:
