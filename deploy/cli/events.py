@@ -77,9 +77,8 @@ class Source:
 
 
 def stored(source: Source, choice: Choice, now_ms: int) -> list[Event]:
-    """The newest events, oldest first. Raises what the client raises."""
-    client = clickhouse.connect(source.url, source.user, source.password)
-    try:
+    """The newest events, oldest first. Raises clickhouse.Unavailable."""
+    with clickhouse.opened(source.url, source.user, source.password) as client:
         if choice.since_ms is not None or not choice.limit:
             return _query(client, choice, choice.since_ms or 0)
         for back_ms in LOOK_BACK_MS:
@@ -87,8 +86,6 @@ def stored(source: Source, choice: Choice, now_ms: int) -> list[Event]:
             if len(found) >= choice.limit:
                 return found
         return _query(client, choice, 0)
-    finally:
-        client.close()
 
 
 def _query(client: clickhouse.Client, choice: Choice, since_ms: int) -> list[Event]:
@@ -216,12 +213,8 @@ def run(
 def _show(source: Source, choice: Choice, lines: Lines, as_text: Callable[[Event], str], now_ms: int) -> int:
     try:
         found = stored(source, choice, now_ms)
-    except Exception as error:
-        if clickhouse.is_deployment(error):
-            return _fail(f"ClickHouse at {source.url} has no events to read ({error}): see `lodestream migrate`")
-        if not clickhouse.is_transient(error):
-            raise
-        return _fail(f"ClickHouse does not answer at {source.url}: {error}")
+    except clickhouse.Unavailable as error:
+        return _fail(str(error))
     lines.make_room(found)
     for event in found:
         click.echo(as_text(event))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ipaddress
 import json
 import time
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 
 import click
 
+from deploy.cli.addresses import address_of, is_address
 from deploy.cli.frame_view import FrameRow, frame_rows, lines, view
 from gateway.protocols.registry import PROTOCOLS
 from schemas import codec
@@ -42,7 +42,7 @@ class Filter:
                     f"unknown protocol {protocol!r}; there are {', '.join(PROTOCOLS)}, and {UNKNOWN} for none"
                 )
         for peer in peers:
-            if not is_address(peer) and not is_address(peer.rpartition(":")[0]):
+            if not is_address(peer) and not is_address(address_of(peer)):
                 raise ValueError(f"--peer {peer!r} is no address: 203.0.113.7 or 203.0.113.7:40123")
         return cls(frozenset(devices), frozenset(peers), frozenset(protocols))
 
@@ -51,18 +51,9 @@ class Filter:
         frame = row.frame
         return (
             (not self.devices or frame.device_id in self.devices)
-            and (not self.peers or row.peer in self.peers or row.peer.rpartition(":")[0] in self.peers)
+            and (not self.peers or row.peer in self.peers or address_of(row.peer) in self.peers)
             and (not self.protocols or (frame.protocol or UNKNOWN) in self.protocols)
         )
-
-
-def is_address(text: str) -> bool:
-    """Whether a text is an IP address."""
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return True
 
 
 async def _listen(bootstrap: str, wanted: Filter, form: str, explained: bool, limit: int, seconds: float) -> None:

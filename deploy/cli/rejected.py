@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from deploy.cli.addresses import ADDRESS_SQL
 from deploy.cli.frame_view import dump
 from deploy.cli.times import moment_ms
 from schemas.clients import clickhouse
@@ -14,18 +15,18 @@ from schemas.errors import Reason
 
 EXIT_USAGE = 2
 FIELDS = ("protocol", "reason", "peer", "count", "devices", "first", "last", "detail", "device_id", "example")
-QUERY = """
+QUERY = f"""
 SELECT
-    protocol, reason, replaceRegexpOne(peer, ':[0-9]+$', '') AS address, count(), uniqExact(device_id), min(received_ms),
+    protocol, reason, {ADDRESS_SQL} AS address, count(), uniqExact(device_id), min(received_ms),
     max(received_ms), argMax(detail, received_ms), argMax(device_id, received_ms),
     hex(argMax(substring(payload, 1, 4096), received_ms))
 FROM rejected
-WHERE received_ms >= fromUnixTimestamp64Milli({since:Int64}, 'UTC')
-    AND (empty({reason:String}) OR reason = {reason:String})
-    AND (empty({protocol:String}) OR protocol = {protocol:String})
-    AND (empty({device:String}) OR device_id = {device:String})
-    AND (empty({peer:String}) OR address = {peer:String})
-GROUP BY protocol, reason, address ORDER BY count() DESC LIMIT {top:UInt32}
+WHERE received_ms >= fromUnixTimestamp64Milli({{since:Int64}}, 'UTC')
+    AND (empty({{reason:String}}) OR reason = {{reason:String}})
+    AND (empty({{protocol:String}}) OR protocol = {{protocol:String}})
+    AND (empty({{device:String}}) OR device_id = {{device:String}})
+    AND (empty({{peer:String}}) OR address = {{peer:String}})
+GROUP BY protocol, reason, address ORDER BY count() DESC LIMIT {{top:UInt32}}
 """
 HINTS = {
     Reason.UNDECIDED: "bytes of no known protocol; `lodestream frames export` makes a file of them for a bug report",
@@ -43,31 +44,18 @@ def run(url: str, top: int, since: str, reason: str, protocol: str, peer: str, d
         since_ms = moment_ms(since) if since else 0
         if reason and reason not in {str(known) for known in Reason}:
             raise ValueError(f"unknown reason {reason!r}; there are {', '.join(str(known) for known in Reason)}")
-        client = clickhouse.connect(url)
-    except ValueError as error:
+        parameters = {"since": since_ms, "reason": reason, "protocol": protocol, "peer": peer, "device": device}
+        with clickhouse.opened(url) as client:
+            found = client.query(QUERY, parameters | {"top": top}).result_rows
+    except (ValueError, clickhouse.Unavailable) as error:
         click.echo(f"rejected: {error}", err=True)
         return EXIT_USAGE
-    except Exception as error:
-        return _away(url, error)
-    parameters = {"since": since_ms, "reason": reason, "protocol": protocol, "peer": peer, "device": device, "top": top}
-    try:
-        rows = [dict(zip(FIELDS, row, strict=True)) for row in client.query(QUERY, parameters).result_rows]
-    except Exception as error:
-        return _away(url, error)
-    finally:
-        client.close()
+    rows = [dict(zip(FIELDS, row, strict=True)) for row in found]
     for row in rows:
         _print(row, form)
     if not rows and form == "text":
         click.echo("nothing was rejected")
     return 0
-
-
-def _away(url: str, error: Exception) -> int:
-    if not clickhouse.is_transient(error):
-        raise error
-    click.echo(f"rejected: ClickHouse does not answer at {url}: {error}", err=True)
-    return EXIT_USAGE
 
 
 def _print(row: dict[str, Any], form: str) -> None:

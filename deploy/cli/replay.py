@@ -74,22 +74,14 @@ def selection_of(options: dict[str, Any]) -> Selection:
 def run(options: dict[str, Any]) -> int:
     """Replay; returns the exit code."""
     try:
-        client = clickhouse.connect(options["url"], options["user"], options["password"])
-        try:
+        with clickhouse.opened(options["url"], options["user"], options["password"]) as client:
             return _run(client, options)
-        finally:
-            client.close()
-    except (ValueError, store.ReplayError, KafkaUnavailable, TopicMismatch) as error:
+    except (ValueError, store.ReplayError, KafkaUnavailable, TopicMismatch, clickhouse.Unavailable) as error:
         click.echo(f"replay: {error}", err=True)
         return EXIT_USAGE
     except KeyboardInterrupt:
         click.echo("\nreplay: interrupted; `lodestream replay --resume RUN` goes on where it was", err=True)
         return 130
-    except Exception as error:
-        if not clickhouse.is_transient(error):
-            raise
-        click.echo(f"replay: ClickHouse does not answer at {options['url']}: {error}", err=True)
-        return EXIT_USAGE
 
 
 def _run(client: clickhouse.Client, options: dict[str, Any]) -> int:

@@ -92,7 +92,7 @@ def run(command: str, work: Callable[[], Coroutine[Any, Any, None]]) -> int:
             click.echo(f"{command}: {problem}", err=True)
         click.echo(f"{command}: nothing was changed", err=True)
         return EXIT_USAGE
-    except (UserError, ValueError, KafkaUnavailable, TopicMismatch) as error:
+    except (UserError, ValueError, KafkaUnavailable, TopicMismatch, clickhouse.Unavailable) as error:
         click.echo(f"{command}: {error}", err=True)
         return EXIT_USAGE
     return 0
@@ -277,15 +277,8 @@ def show_unknown(bootstrap: str, url: str) -> int:
 
     async def work() -> None:
         known = await read_records(bootstrap, DEVICES)
-        client = clickhouse.connect(url)
-        try:
+        with clickhouse.opened(url) as client:
             rows = client.query(UNKNOWN_QUERY).result_rows
-        except Exception as error:
-            if not clickhouse.is_transient(error):
-                raise
-            raise UserError(f"ClickHouse does not answer at {url}: {error}") from None
-        finally:
-            client.close()
         rows = [row for row in rows if row[0] not in known][:UNKNOWN_SHOWN]
         for device_id, protocol, newest, peer, refused in rows:
             state = f"refused {refused} times, from {peer}" if refused else "accepted"

@@ -12,19 +12,14 @@ EXIT_USAGE = 2
 def migrate(url: str, user: str, password: str, dry_run: bool) -> int:
     """Apply what is missing and say so; returns the exit code."""
     try:
-        client = clickhouse.connect(url, user, password)
-        if dry_run:
-            for name in clickhouse.pending(client):
-                click.echo(f"would apply {name}")
-            return 0
-        applied = clickhouse.migrate(client, lambda name: click.echo(f"applying {name}"))
-    except clickhouse.MigrationError as error:
+        with clickhouse.opened(url, user, password) as client:
+            if dry_run:
+                for name in clickhouse.pending(client):
+                    click.echo(f"would apply {name}")
+                return 0
+            applied = clickhouse.migrate(client, lambda name: click.echo(f"applying {name}"))
+    except (clickhouse.MigrationError, clickhouse.Unavailable, ValueError) as error:
         click.echo(f"migrate: {error}", err=True)
-        return EXIT_USAGE
-    except Exception as error:
-        if not clickhouse.is_transient(error):
-            raise
-        click.echo(f"migrate: ClickHouse does not answer at {url}: {error}", err=True)
         return EXIT_USAGE
     click.echo(f"{len(applied)} migrations applied" if applied else "nothing to apply")
     return 0

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -104,6 +105,33 @@ def is_transient(error: BaseException) -> bool:
 def is_deployment(error: BaseException) -> bool:
     """Whether an operator must mend it: no such table, access denied and the like."""
     return isinstance(error, Error) and error.code in DEPLOYMENT_CODES
+
+
+class Unavailable(RuntimeError):
+    """ClickHouse does not answer, or cannot (no tables, no access): the message says which, for people."""
+
+
+@contextlib.contextmanager
+def opened(url: str, user: str = "", password: str = "") -> Iterator[Client]:
+    """A client for a while, closed at the end.
+
+    Raises Unavailable for what a user must mend or wait for, also when it happens inside; ValueError for another kind of
+    URL. Anything else passes: it is a bug.
+    """
+    try:
+        client = connect(url, user, password)
+        try:
+            yield client
+        finally:
+            client.close()
+    except BrokenPipeError:
+        raise  # of standard output, not of a connection: the client wraps those
+    except Exception as error:
+        if is_transient(error):
+            raise Unavailable(f"ClickHouse at {url} does not answer: {error}") from error
+        if is_deployment(error):
+            raise Unavailable(f"ClickHouse at {url} cannot answer (lodestream migrate?): {error}") from error
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.integration.clickhouse_server import clickhouse_server
 from tests.integration.line import ROOT, Line, running_line, wait_until
 
 
@@ -112,6 +114,8 @@ def test_status_says_in_plain_words_what_runs(line: Line) -> None:
         ("topics", "list", "--kafka", "127.0.0.1:1"),
         ("tail", "positions", "--kafka", "127.0.0.1:1"),
         ("migrate", "--clickhouse", "http://127.0.0.1:1"),
+        ("rejected", "--clickhouse", "http://127.0.0.1:1"),
+        ("replay", "--list", "--clickhouse", "http://127.0.0.1:1"),
         ("simulate", "--port", "1", "--devices", "0"),
     ],
 )
@@ -165,3 +169,10 @@ def test_events_stored_and_live(line: Line) -> None:
     assert f"{device}" in text
     assert "device_online" in text
     assert "does not answer" in lodestream("events", "--clickhouse", "http://127.0.0.1:1", code=2)
+
+
+def test_a_store_without_tables_is_one_message(tmp_path: Path) -> None:
+    with clickhouse_server(tmp_path / "clickhouse") as url:
+        for arguments in (("rejected",), ("events",), ("report", "trips"), ("replay", "--list")):
+            out = lodestream(*arguments, "--clickhouse", url, code=2)
+            assert "lodestream migrate" in out, arguments

@@ -104,7 +104,7 @@ def test_every_state_is_recognised_also_from_half_of_the_line(line: Line, subjec
 
 def test_nothing_that_answers_is_one_message(line: Line) -> None:
     out = lodestream("doctor", "1", "--kafka", AWAY, "--clickhouse", f"http://{AWAY}", code=2)
-    assert out == f"doctor: no Kafka broker answers at {AWAY}; ClickHouse does not answer at http://{AWAY}\n"
+    assert out == f"doctor: no Kafka broker answers at {AWAY}; ClickHouse at http://{AWAY} does not answer\n"
 
 
 def test_the_text_shows_bytes_what_they_mean_and_what_to_do(line: Line) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any
 
+from deploy.cli.addresses import address_of
 from processors.decoders.registry import DECODERS
 from schemas.errors import Reason
 from schemas.records import Device, Event, FrameKind
@@ -82,7 +83,7 @@ class SessionSeen:
     @property
     def address(self) -> str:
         """The peer without its port."""
-        return self.peer.rpartition(":")[0]
+        return address_of(self.peer)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
+from deploy.cli.addresses import address_of, is_address
 from deploy.cli.doctor import log, show, store
 from deploy.cli.doctor.diagnosis import Place, diagnose
 from deploy.cli.doctor.facts import Facts, SessionSeen
 from deploy.cli.doctor.sms import FAMILIES
 from deploy.cli.frame_view import FrameRow, view
-from deploy.cli.listen import is_address
 from schemas import codec
 from schemas.clients import clickhouse
 from schemas.clients.kafka import KafkaUnavailable, TopicMismatch
@@ -85,7 +85,7 @@ async def gather(facts: Facts, options: dict[str, Any]) -> None:
         return
 
     def takes(row: FrameRow) -> bool:
-        return row.frame.device_id == facts.subject or row.peer.rpartition(":")[0] in addresses
+        return row.frame.device_id == facts.subject or address_of(row.peer) in addresses
 
     def takes_session(seen: SessionSeen) -> bool:
         return seen.device_id == facts.subject or seen.address in addresses
@@ -116,33 +116,16 @@ def addresses_of(facts: Facts) -> list[str]:
 async def _try(facts: Facts, work: Callable[[], Coroutine[Any, Any, Any]]) -> bool:
     try:
         await work()
-    except (KafkaUnavailable, TopicMismatch, codec.CodecError, StoreAway) as error:
+    except (KafkaUnavailable, TopicMismatch, codec.CodecError, clickhouse.Unavailable) as error:
         told = str(error).partition("\n")[0]
-        if isinstance(error, KafkaUnavailable):
-            told = told.partition(": ")[0]
+        if isinstance(error, KafkaUnavailable | clickhouse.Unavailable):
+            told = told.partition(": ")[0]  # without the library's words
         if told not in facts.away:
             facts.away.append(told)
         return False
     return True
 
 
-class StoreAway(RuntimeError):
-    """ClickHouse does not answer, or has no tables; the message says which."""
-
-
 def _ask_store(facts: Facts, options: dict[str, Any], addresses: list[str]) -> None:
-    url = options["url"]
-    try:
-        client = clickhouse.connect(url, options["user"], options["password"])
-        try:
-            store.read(client, facts, addresses)
-        finally:
-            client.close()
-    except ValueError as error:
-        raise StoreAway(str(error)) from None
-    except Exception as error:
-        if clickhouse.is_deployment(error):
-            raise StoreAway(f"ClickHouse at {url} cannot answer (lodestream migrate?): {error}") from None
-        if clickhouse.is_transient(error):
-            raise StoreAway(f"ClickHouse does not answer at {url}") from None
-        raise
+    with clickhouse.opened(options["url"], options["user"], options["password"]) as client:
+        store.read(client, facts, addresses)

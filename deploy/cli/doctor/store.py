@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from deploy.cli.addresses import ADDRESS_SQL
 from deploy.cli.doctor.facts import Facts, Refusals, ReportSeen, Rung, SessionSeen, Similar
 from schemas.records import Event
 
@@ -21,7 +22,6 @@ SHORT_ID_DIGITS = 8
 
 MS = "toUnixTimestamp64Milli"
 SINCE = "fromUnixTimestamp64Milli({since:Int64}, 'UTC')"
-ADDRESS = "replaceRegexpOne(peer, ':[0-9]+$', '')"
 SESSION_COLUMNS = f"""
     session_id, gateway, status, {MS}(time_ms), {MS}(opened_ms), peer, transport, protocol, device_id, frames, bytes_in,
     bytes_out, replies, unknown_bytes, hex(last_in), hex(last_out), reason
@@ -29,7 +29,7 @@ SESSION_COLUMNS = f"""
 SESSIONS_QUERY = f"""
 SELECT {SESSION_COLUMNS} FROM sessions
 WHERE opened_ms >= {SINCE} AND ((NOT empty({{device:String}}) AND device_id = {{device:String}})
-    OR {ADDRESS} IN {{addresses:Array(String)}})
+    OR {ADDRESS_SQL} IN {{addresses:Array(String)}})
 ORDER BY time_ms DESC, session_id LIMIT {SESSIONS}
 """
 STRANGERS_QUERY = f"""
@@ -58,7 +58,7 @@ SELECT reason, protocol, count(), {MS}(max(received_ms)), argMax(detail, receive
     hex(argMax(substring(payload, 1, {EXAMPLE_BYTES}), received_ms))
 FROM rejected
 WHERE received_ms >= {SINCE} AND ((NOT empty({{device:String}}) AND device_id = {{device:String}})
-    OR {ADDRESS} IN {{addresses:Array(String)}} OR session_id IN {{sessions:Array(String)}})
+    OR {ADDRESS_SQL} IN {{addresses:Array(String)}} OR session_id IN {{sessions:Array(String)}})
 GROUP BY reason, protocol ORDER BY max(received_ms) DESC LIMIT 20
 """
 EVENTS_QUERY = f"""

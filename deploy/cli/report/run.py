@@ -14,7 +14,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import click
 from clickhouse_connect.driver.binding import format_query_value
-from clickhouse_connect.driver.exceptions import Error
 
 from deploy.cli.times import moment_ms
 from schemas.clients import clickhouse
@@ -58,19 +57,12 @@ def run(query: Query, options: dict[str, Any]) -> int:
         if options["show_sql"]:
             click.echo(as_text(query, wanted[0]))
             return 0
-        client = clickhouse.connect(options["url"], options["user"], options["password"])
-        try:
+        with clickhouse.opened(options["url"], options["user"], options["password"]) as client:
             _answer(client, query, wanted, zone, options)
-        finally:
-            client.close()
-    except (ValueError, OSError, KafkaUnavailable, TopicMismatch) as error:
+    except BrokenPipeError:
+        raise  # whoever reads the output has read enough
+    except (ValueError, OSError, KafkaUnavailable, TopicMismatch, clickhouse.Unavailable) as error:
         click.echo(f"{name}: {error}", err=True)
-        return EXIT_USAGE
-    except Error as error:
-        if not clickhouse.is_transient(error) and not clickhouse.is_deployment(error):
-            raise
-        away = "does not answer" if clickhouse.is_transient(error) else "cannot answer (lodestream migrate?)"
-        click.echo(f"{name}: ClickHouse at {options['url']} {away}: {error}", err=True)
         return EXIT_USAGE
     return 0
 

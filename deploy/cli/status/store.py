@@ -7,6 +7,7 @@ import time
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
 from rich.console import RenderableType
 
+from deploy.cli.addresses import ADDRESS_SQL
 from deploy.cli.status.layout import failed, reason, section, table
 from deploy.cli.status.model import StoreState, Stranger
 from deploy.local.model import duration, milliseconds
@@ -23,7 +24,7 @@ SELECT reason, count() FROM rejected WHERE received_ms > now() - INTERVAL 1 HOUR
 GROUP BY reason ORDER BY count() DESC, reason
 """
 STRANGERS_QUERY = f"""
-SELECT replaceRegexpOne(peer, ':[0-9]+$', '') AS address, argMax(protocol, time_ms), count(), count() OVER ()
+SELECT {ADDRESS_SQL} AS address, argMax(protocol, time_ms), count(), count() OVER ()
 FROM sessions WHERE opened_ms > now() - INTERVAL 1 HOUR AND device_id = '' AND bytes_in > 0 AND status = 'closed'
 GROUP BY address ORDER BY count() DESC, address LIMIT {STRANGERS_SHOWN}
 """
