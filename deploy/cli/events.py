@@ -79,13 +79,18 @@ class Source:
 def stored(source: Source, choice: Choice, now_ms: int) -> list[Event]:
     """The newest events, oldest first. Raises clickhouse.Unavailable."""
     with clickhouse.opened(source.url, source.user, source.password) as client:
-        if choice.since_ms is not None or not choice.limit:
-            return _query(client, choice, choice.since_ms or 0)
-        for back_ms in LOOK_BACK_MS:
-            found = _query(client, choice, now_ms - back_ms)
-            if len(found) >= choice.limit:
-                return found
-        return _query(client, choice, 0)
+        return newest(client, choice, now_ms)
+
+
+def newest(client: clickhouse.Client, choice: Choice, now_ms: int) -> list[Event]:
+    """The same over a client that is open; raises what it raises."""
+    if choice.since_ms is not None or not choice.limit:
+        return _query(client, choice, choice.since_ms or 0)
+    for back_ms in LOOK_BACK_MS:
+        found = _query(client, choice, now_ms - back_ms)
+        if len(found) >= choice.limit:
+            return found
+    return _query(client, choice, 0)
 
 
 def _query(client: clickhouse.Client, choice: Choice, since_ms: int) -> list[Event]:

@@ -25,7 +25,7 @@ from schemas.clients.kafka import (
     BRIEF_MS,
     KafkaUnavailable,
     TopicMismatch,
-    partition_counts,
+    partitions_of,
     read_range,
     topic_reader,
 )
@@ -135,9 +135,7 @@ def export(bootstrap: str, output: str, options: dict[str, Any], limit: int, red
     def work() -> None:
         wanted, tally = Wanted.from_options(options), Tally("exported")
         redactor = Redactor() if redact else None
-        partitions = asyncio.run(partition_counts(bootstrap)).get(FRAMES)
-        if not partitions:
-            raise TopicMismatch(f"topic {FRAMES} does not exist: run `lodestream topics create`")
+        partitions = asyncio.run(partitions_of(bootstrap, FRAMES))
         records = _as_iterator(_read_topic(bootstrap, wanted, limit), tally, redactor)
         if output == "-":
             write(sys.stdout.buffer, records, partitions)
@@ -204,9 +202,7 @@ def import_files(bootstrap: str, files: tuple[str, ...], options: dict[str, Any]
 async def _import(
     bootstrap: str, files: tuple[str, ...], wanted: Wanted, tally: Tally, dry_run: bool, sure: bool
 ) -> None:
-    partitions = (await partition_counts(bootstrap)).get(FRAMES)
-    if not partitions:
-        raise TopicMismatch(f"topic {FRAMES} does not exist: run `lodestream topics create`")
+    partitions = await partitions_of(bootstrap, FRAMES)
     if not dry_run and not sure and await _holds_records(bootstrap):
         raise ValueError(
             "the topic holds records already: devices would see the frames as old reports. --yes imports them all the same"

@@ -20,7 +20,7 @@ from processors.replay.rework import Rework
 from processors.replay.selection import Selection
 from processors.settings import WorkerSettings
 from schemas.clients import clickhouse
-from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, partition_counts
+from schemas.clients.kafka import KafkaUnavailable, TopicMismatch, partitions_of
 from schemas.topics import FRAMES
 
 EXIT_USAGE = 2
@@ -89,12 +89,9 @@ def _run(client: clickhouse.Client, options: dict[str, Any]) -> int:
         for number, started, status, who, code, selection, counts in store.runs(client):
             click.echo(f"{number:>4}  {started:%Y-%m-%d %H:%M:%S}  {status:<9} {who}  {code}  {selection}  {counts}")
         return 0
-    partitions = asyncio.run(partition_counts(options["bootstrap"])).get(FRAMES)
-    if not partitions:
-        raise TopicMismatch(f"topic {FRAMES} does not exist: run `lodestream topics create`")
     settings = WorkerSettings(
         kafka_bootstrap=options["bootstrap"],
-        kafka_partitions=partitions,
+        kafka_partitions=asyncio.run(partitions_of(options["bootstrap"], FRAMES)),
         group=options["group"],
         speed_limit_kmh=options["speed_limit"],
     )

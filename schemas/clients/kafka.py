@@ -82,11 +82,23 @@ async def partition_counts(bootstrap: str) -> dict[str, int]:
         await admin.close()
 
 
+async def partitions_of(bootstrap: str, topic: str) -> int:
+    """Partition count of a topic. Raises KafkaUnavailable, TopicMismatch when there is none of that name."""
+    counts = await partition_counts(bootstrap)
+    check_exists(topic, counts)
+    return counts[topic]
+
+
+def check_exists(topic: str, counts: dict[str, int]) -> None:
+    """Raises TopicMismatch when a topic is missing."""
+    if topic not in counts:
+        raise TopicMismatch(f"topic {topic} does not exist: run `lodestream topics create`")
+
+
 def check_counts(counts: dict[str, int], partitions: int, needed: tuple[str, ...]) -> None:
     """Raises TopicMismatch when a topic is missing or a partitioned one has another count than `partitions`."""
     for name in needed:
-        if name not in counts:
-            raise TopicMismatch(f"topic {name} does not exist: run `lodestream topics create`")
+        check_exists(name, counts)
         if TOPICS[name].partitioned and counts[name] != partitions:
             raise TopicMismatch(
                 f"topic {name} has {counts[name]} partitions, this process is set to {partitions}: "
@@ -138,13 +150,11 @@ async def topic_reader(
     bootstrap: str, topic: str, patience_ms: int = 500
 ) -> AsyncIterator[tuple[AIOKafkaConsumer, list[TopicPartition]]]:
     """A consumer that has all partitions of a topic, and these. Raises KafkaUnavailable, TopicMismatch."""
-    counts = await partition_counts(bootstrap)
-    if topic not in counts:
-        raise TopicMismatch(f"topic {topic} does not exist: run `lodestream topics create`")
+    partitions = await partitions_of(bootstrap, topic)
     consumer = assigned_consumer(bootstrap, patience_ms)
     await consumer.start()
     try:
-        parts = [TopicPartition(topic, number) for number in range(counts[topic])]
+        parts = [TopicPartition(topic, number) for number in range(partitions)]
         consumer.assign(parts)
         yield consumer, parts
     finally:
@@ -179,6 +189,7 @@ __all__ = [
     "check_counts",
     "create_topics",
     "partition_counts",
+    "partitions_of",
     "read_range",
     "start_producer",
     "topic_reader",

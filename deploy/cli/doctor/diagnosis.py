@@ -7,7 +7,7 @@ from statistics import median
 
 from deploy.cli.doctor import sms
 from deploy.cli.doctor.facts import REFUSED_RUNGS, Diagnosis, Facts, Rung, SessionSeen, rung_of_frame
-from deploy.cli.doctor.findings import CLOCK_WRONG_MS, RECENT_REPORTS, TOGETHER_MS, findings, headline
+from deploy.cli.doctor.findings import RECENT_REPORTS, TOGETHER_MS, findings, headline
 from processors.decoders.registry import DECODERS
 
 SILENT_MS = 60 * 60_000
@@ -105,7 +105,5 @@ def _messages(found: Diagnosis, place: Place) -> list[tuple[str, str]]:
         None: ("apn", "server", "data", "interval", "status"),
     }
     purposes = needs[None] if found.silent or found.state is None else needs.get(found.state, ())
-    if any("(below)" in advice for finding in found.findings for advice in finding.advice) and "clock" not in purposes:
-        clock = found.clock_ms is not None and abs(found.clock_ms) >= CLOCK_WRONG_MS
-        purposes = (*purposes, "clock") if clock else purposes
+    purposes += tuple(need for finding in found.findings for need in finding.needs)
     return sms.messages(found.protocol, purposes, place.host, place.port, place.apn)

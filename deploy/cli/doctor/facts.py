@@ -166,10 +166,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was found, and what to do about it."""
+    """One thing that was found, and what to do about it. needs: purposes (sms.PURPOSES) of text messages that mend it."""
 
     text: str
     advice: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

@@ -292,7 +292,9 @@ def _clock(facts: Facts, found: Diagnosis) -> Iterator[Finding]:
         yield Finding(f"its clock is {ahead}: a local time, which is taken into account")
     elif any(report.flags & Flag.TIME_FUTURE for report in recent):
         yield Finding(
-            f"its clock is {ahead}: its reports are dated by their arrival", ("set its clock to UTC (below)",)
+            f"its clock is {ahead}: its reports are dated by their arrival",
+            ("set its clock to UTC (below)",),
+            ("clock",),
         )
     elif zone:
         offset_s = round(found.clock_ms / ZONE_STEP_MS) * ZONE_STEP_MS // 1000
@@ -303,6 +305,7 @@ def _clock(facts: Facts, found: Diagnosis) -> Iterator[Finding]:
                 "set its clock to UTC (below), or say what it sends: "
                 f"lodestream devices set {facts.subject} --parameter clock_offset_s={offset_s}",
             ),
+            ("clock",),
         )
     else:
         yield Finding(f"its clock is {ahead}: it sends stored reports, or its clock is wrong")

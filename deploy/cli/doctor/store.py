@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from deploy.cli import events
 from deploy.cli.addresses import ADDRESS_SQL
 from deploy.cli.doctor.facts import Facts, Refusals, ReportSeen, Rung, SessionSeen, Similar
-from schemas.records import Event
 
 DAY_MS = 86_400_000
 LOOK_BACK_MS = (DAY_MS, 31 * DAY_MS, 400 * DAY_MS)
-"""Sessions, reports and events are looked for in the last day, then month, then year: mostly the first is enough."""
+"""Sessions and reports are looked for in the last day, then month, then year: mostly the first is enough."""
 REFUSED_SINCE_MS = 31 * DAY_MS
 SESSIONS, REPORTS, EVENTS, SIMILAR, STRANGERS = 50, 50, 10, 5, 10
 EXAMPLE_BYTES = 1024
@@ -61,11 +60,6 @@ WHERE received_ms >= {SINCE} AND ((NOT empty({{device:String}}) AND device_id = 
     OR {ADDRESS_SQL} IN {{addresses:Array(String)}} OR session_id IN {{sessions:Array(String)}})
 GROUP BY reason, protocol ORDER BY max(received_ms) DESC LIMIT 20
 """
-EVENTS_QUERY = f"""
-SELECT device_id, kind, {MS}(time_ms), subject, {MS}(received_ms), latitude, longitude, attributes
-FROM events WHERE device_id = {{device:String}} AND time_ms >= {SINCE}
-ORDER BY time_ms DESC, kind, subject LIMIT {EVENTS}
-"""
 SIMILAR_QUERY = f"""
 SELECT device_id, argMax(protocol, seen), max(seen) AS newest
 FROM
@@ -92,8 +86,7 @@ def read(client: Any, facts: Facts, addresses: list[str]) -> None:
     if facts.is_address:
         return
     facts.reports = [ReportSeen(*row) for row in _newest(client, REPORTS_QUERY, asked, facts.now_ms, REPORTS)]
-    events = _newest(client, EVENTS_QUERY, asked, facts.now_ms, EVENTS)
-    facts.events = [Event(*row) for row in ([*row[:7], json.loads(row[7])] for row in events)]
+    facts.events = events.newest(client, events.Choice(frozenset({device}), limit=EVENTS), facts.now_ms)[::-1]
     count, *newest = client.query(LAST_QUERY, asked).result_rows[0]
     facts.stored_reports = count
     facts.last = {rung: ms for rung, ms in zip((Rung.FIX, Rung.CELLS, Rung.HEARTBEAT), newest, strict=True) if ms}

@@ -16,9 +16,10 @@ from deploy.cli.status import kafka, processes, store
 from deploy.cli.status.judge import judge
 from deploy.cli.status.model import Report
 from deploy.local.counters import Window, fetch
+from deploy.local.plan import METRICS_PORTS
 
-METRICS_URLS = tuple(f"http://127.0.0.1:{port}/metrics" for port in (9101, 9102, 9103))
-WEBHOOK_URL = "http://127.0.0.1:9104/metrics"
+LOCAL_URLS = {role: f"http://127.0.0.1:{port}/metrics" for role, port in METRICS_PORTS.items()}
+OPTIONAL_URL = LOCAL_URLS["webhook"]
 """Looked at as well; few lines have a webhook worker, so that nothing answers there is no fault."""
 WIDTH = 110
 
@@ -45,11 +46,11 @@ def run(bootstrap: str, url: str, metrics_urls: list[str], seconds: float, form:
 async def _gather(bootstrap: str, url: str, metrics_urls: list[str], seconds: float) -> Report:
     topics = asyncio.create_task(kafka.read(bootstrap, seconds))
     rows = asyncio.create_task(asyncio.to_thread(store.read, url))
-    urls = metrics_urls or [*METRICS_URLS, WEBHOOK_URL]
+    urls = metrics_urls or list(LOCAL_URLS.values())
     windows = await asyncio.gather(*(_window(one, seconds) for one in urls))
     pages = dict(zip(urls, windows, strict=True))
-    if not metrics_urls and pages[WEBHOOK_URL] is None:
-        del pages[WEBHOOK_URL]
+    if not metrics_urls and pages[OPTIONAL_URL] is None:
+        del pages[OPTIONAL_URL]
     return Report(await topics, await rows, pages)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 from clickhouse_connect.driver.exceptions import Error as ClickHouseError
@@ -35,14 +36,14 @@ def read(url: str) -> StoreState:
     """Ask. Raises nothing: what failed is in `error`."""
     state = StoreState()
     try:
-        client = clickhouse.connect(url)
-        state.version = str(client.server_version)
-        for view in VIEWS:
-            state.rows[view] = _count(client, view)
-        state.devices, state.devices_heard, newest_ms = client.query(LATEST_QUERY).result_rows[0]
+        with contextlib.closing(clickhouse.connect(url)) as client:
+            state.version = str(client.server_version)
+            for view in VIEWS:
+                state.rows[view] = _count(client, view)
+            state.devices, state.devices_heard, newest_ms = client.query(LATEST_QUERY).result_rows[0]
+            state.rejected = dict(client.query(REJECTED_QUERY).result_rows)
+            strangers = client.query(STRANGERS_QUERY).result_rows
         state.newest_age_s = time.time() - newest_ms / 1000 if state.devices else None
-        state.rejected = dict(client.query(REJECTED_QUERY).result_rows)
-        strangers = client.query(STRANGERS_QUERY).result_rows
         state.strangers = [Stranger(*row[:3]) for row in strangers]
         state.stranger_count = strangers[0][3] if strangers else 0
     except Exception as error:  # the driver's and urllib3's; whatever it is, ClickHouse cannot be used
