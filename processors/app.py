@@ -12,6 +12,12 @@ from processors.settings import WorkerSettings
 
 MEBIBYTE = 1024 * 1024
 NEVER_S = 1e9
+BUFFER_RECORDS = 64
+"""Records of a partition that wait in memory. From four fifths of it on, Faust fetches none of that partition."""
+POLL_RECORDS = 200
+PATIENT_POLL_RECORDS = BUFFER_RECORDS - BUFFER_RECORDS * 4 // 5 - 1
+"""Where one partition may wait for long (webhook). What a poll has brought is still buffered, and one loop feeds all
+partitions: a poll of more records than fit above the four fifths would hold up every partition with the one that waits."""
 
 
 def build_app(settings: WorkerSettings) -> Any:
@@ -31,7 +37,7 @@ def build_app(settings: WorkerSettings) -> Any:
         broker_heartbeat_interval=2.0,
         broker_commit_interval=1.0,
         broker_request_timeout=30.0,
-        broker_max_poll_records=200,
+        broker_max_poll_records=PATIENT_POLL_RECORDS if settings.role == "webhook" else POLL_RECORDS,
         # While what a sink writes to is away, nothing is fetched once all buffers are full. aiokafka would take that for
         # a dead consumer after this time and leave the group, and then neither side goes on: heartbeats tell who lives.
         broker_max_poll_interval=NEVER_S,
@@ -40,7 +46,7 @@ def build_app(settings: WorkerSettings) -> Any:
         consumer_group_instance_id=f"{settings.group}-{settings.role}-{settings.id}",
         consumer_auto_offset_reset="earliest",
         consumer_max_fetch_size=4 * MEBIBYTE,
-        stream_buffer_maxsize=64,
+        stream_buffer_maxsize=BUFFER_RECORDS,
         stream_wait_empty=False,
         producer_request_timeout=30.0,
         worker_redirect_stdouts=False,

@@ -147,6 +147,26 @@ def test_a_partition_that_waits_holds_up_no_other(kafka: LocalKafka, tmp_path: P
     asyncio.run(scenario())
 
 
+def test_a_backlog_of_a_partition_that_waits_holds_up_no_other(kafka: LocalKafka, tmp_path: Path) -> None:
+    async def never_for_a(events: list[Event]) -> web.Response:
+        return web.Response(status=503 if events[0]["device_id"] == "a" else 200)
+
+    async def scenario() -> None:
+        async with staged(kafka, tmp_path, never_for_a) as stage:
+            child = await stage.worker(WEBHOOK_BATCH="1")
+            await stage.send("b", range(2000, 2001))
+            await until(lambda: stage.listener.times("b") == [2000])
+            await asyncio.to_thread(child.stop)
+            await stage.send("a", range(2000, 3000))  # one poll of Kafka may bring more than is ever buffered
+            await stage.send("b", range(2001, 3000))
+            child = await stage.worker(WEBHOOK_BATCH="1")
+            await until(lambda: stage.listener.times("b") == [*range(2000, 3000)])
+            assert stage.listener.times("a") == []
+            await stage.waiting(child, 1000)
+
+    asyncio.run(scenario())
+
+
 def test_the_end_waits_for_the_answer_and_nothing_is_sent_twice(kafka: LocalKafka, tmp_path: Path) -> None:
     async def slow(_events: list[Event]) -> web.Response:
         await asyncio.sleep(0.7)
